@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import Iterable
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
@@ -14,6 +14,13 @@ from venus_kit.access import path_of
 from venus_kit.deadline import remaining_s
 from venus_kit.identity import ServiceIdentity
 from venus_kit.server import MESSAGE_BYTES
+
+if TYPE_CHECKING:
+    UnaryInterceptor = grpc.aio.UnaryUnaryClientInterceptor[Any, Any]
+    StreamInterceptor = grpc.aio.UnaryStreamClientInterceptor[Any, Any]
+else:  # the library's classes take parameters in its stubs only
+    UnaryInterceptor = grpc.aio.UnaryUnaryClientInterceptor
+    StreamInterceptor = grpc.aio.UnaryStreamClientInterceptor
 
 DEFAULT_TIMEOUT_S: Final = 5.0
 MARGIN_S: Final = 0.05
@@ -75,7 +82,7 @@ class _Caller:
         )
 
 
-class _Unary(grpc.aio.UnaryUnaryClientInterceptor[Any, Any]):
+class _Unary(UnaryInterceptor):
     def __init__(self, caller: _Caller) -> None:
         self._caller = caller
 
@@ -89,7 +96,7 @@ class _Unary(grpc.aio.UnaryUnaryClientInterceptor[Any, Any]):
             await asyncio.sleep(_BACKOFF_S * (0.5 + random.random()))  # noqa: S311 - jitter, not a secret
 
 
-class _Streaming(grpc.aio.UnaryStreamClientInterceptor[Any, Any]):
+class _Streaming(StreamInterceptor):
     def __init__(self, caller: _Caller) -> None:
         self._caller = caller
 

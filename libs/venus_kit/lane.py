@@ -35,6 +35,7 @@ class Lane(Generic[Item, Reply]):
         self._free_slots = slots
         self._max_waiting = max_waiting
         self._waiting: deque[tuple[Item, asyncio.Future[Reply]]] = deque()
+        self._context = contextvars.copy_context()
         self._runs: set[asyncio.Task[None]] = set()
 
     async def run(self, item: Item) -> Reply:
@@ -82,8 +83,8 @@ class Lane(Generic[Item, Reply]):
         self._waiting.append((item, future))
         if self._free_slots:
             self._free_slots -= 1
-            # an empty context: the run belongs to all callers, so no single one's deadline or trace may bind it
-            task = asyncio.create_task(self._drain(), name=f"lane {self.name}", context=contextvars.Context())
+            # not the caller's context: the run belongs to all, so no single one's deadline or trace may bind it
+            task = asyncio.create_task(self._drain(), name=f"lane {self.name}", context=self._context.copy())
             self._runs.add(task)
             task.add_done_callback(self._runs.discard)
         return future

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Concatenate, Final, Generic, Literal, ParamSpec, Self, TypeAlias, TypeVar, cast
 
 import asyncpg
-from asyncpg.exceptions import ClientConfigurationError, OutdatedSchemaCacheError
 from asyncpg.exceptions import DataError as ServerDataError
+from asyncpg.exceptions import OutdatedSchemaCacheError
 from asyncpg.exceptions._base import DataError as ClientDataError
 from asyncpg.pool import PoolConnectionProxy
 from prometheus_client import Counter, Gauge, Histogram
@@ -218,17 +218,21 @@ class Database(Generic[Tx]):
             if not isinstance(error, _PASSING):
                 await self._pool.expire_connections()
             raise Weather(f"{self._name}: {type(error).__name__}: {error}") from error
-        except ClientConfigurationError:
-            raise
         except asyncpg.InterfaceError as error:
             if isinstance(error, ClientDataError) or not _is_gone(connection):
                 raise
             await self._pool.expire_connections()
             raise Weather(f"{self._name}: {error}") from error
+        except asyncpg.PostgresError as error:
+            if connection is not None:
+                raise
+            raise Weather(f"{self._name}: no connection: {error}") from error
 
     def _poison(self, operation: Callable[..., object], error: Exception) -> Poison:
         _POISON.labels(self._name, _name_of(operation)).inc()
-        poison = Poison(f"{_name_of(operation)}: {type(error).__name__}: {error}")
+        # Without the error's text: it may quote the row, and a row may be about a customer.
+        rule = getattr(error, "constraint_name", None) or ""
+        poison = Poison(f"{_name_of(operation)}: {type(error).__name__} {rule}".rstrip())
         poison.__cause__ = error
         return poison
 

@@ -69,5 +69,5 @@ def _mask_url(text: str) -> str:
     credentials, at, host = parts.netloc.rpartition("@")
     user, colon, _ = credentials.partition(":")
     shown = f"{user}:{_HIDDEN}" if colon else _HIDDEN
-    query = _HIDDEN if "password" in parts.query else parts.query
+    query = _HIDDEN if "password" in parts.query.lower() else parts.query
     return urlunsplit(parts._replace(netloc=shown + at + host if at else host, query=query))

@@ -102,7 +102,7 @@ class SharedPostgres:
     def cut_sessions(self, urls: DatabaseUrls) -> None:
         """Terminate every session of one database, as an operator or a failing server would."""
         self.execute(
-            "SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity "
+            "SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity "  # noqa: S608  our own name
             f"WHERE datname = '{database_of(urls)}' AND pid <> pg_backend_pid()"
         )
 

@@ -6,8 +6,6 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
 
-import uvloop
-
 from services.orchestrator.clients import connected
 from services.orchestrator.handlers import OrchestratorHandlers
 from services.orchestrator.rescuer import Rescuer
@@ -16,13 +14,13 @@ from services.orchestrator.settings import Settings
 from services.orchestrator.store import TransactionLog, Tx
 from venus.orchestrator.v1 import orchestrator_service_pb2, orchestrator_service_pb2_grpc
 from venus.type.v1 import access_pb2
-from venus_kit import telemetry
 from venus_kit.access import AccessRules, path_of
 from venus_kit.identity import PublicKeys, ServiceIdentity
 from venus_kit.ids import new_id
 from venus_kit.postgres import Database
+from venus_kit.process import run
 from venus_kit.saga.runner import Limits, Runner
-from venus_kit.server import Door, Running, Servicer, serving, until_told_to_stop
+from venus_kit.server import Door, Running, Servicer, serving
 from venus_kit.sql import Queries
 from venus_kit.validation import Validation
 
@@ -77,16 +75,5 @@ async def _served(
         yield up
 
 
-async def main() -> None:
-    """Serve until told to stop."""
-    settings = Settings.from_environment()
-    process = telemetry.setup(NAME, settings)
-    try:
-        async with running(settings):
-            await until_told_to_stop()
-    finally:
-        process.shutdown()
-
-
 if __name__ == "__main__":
-    uvloop.run(main())
+    run(NAME, Settings, running)

@@ -17,7 +17,6 @@ from venus.sales.v1.sale_pb2 import SaleType
 from venus.type.v1.payment_pb2 import PAYMENT_METHOD_CREDIT, PaymentMethod
 from venus_kit import telemetry
 from venus_kit.access import Person, current_caller
-from venus_kit.batch import report_error
 from venus_kit.deadline import remaining_s
 from venus_kit.errors import NotSignedIn, Refusal
 from venus_kit.grpc_status import status_of
@@ -161,9 +160,8 @@ class _Asked:
         """What the till is told now."""
         try:
             reply = _reply_or_raise(self.request, self.run, self.waiter)
-        except Exception as error:  # each till gets its own answer, whatever happened to it
+        except Refusal as error:
             self.span.end(error)
-            report_error(error, "CreateSale")
             return pb.CreateSaleOutcome(index=self.index, error=status_of(error))
         self.span.end()
         return pb.CreateSaleOutcome(index=self.index, reply=reply)

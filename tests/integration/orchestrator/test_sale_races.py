@@ -1,0 +1,122 @@
+"""Many tills at once: nothing is oversold, nothing is lost, everything adds up."""
+
+import asyncio
+import random
+from collections.abc import Callable
+
+import pytest
+
+from tests.integration.orchestrator.test_create_sale import sold
+from tests.suite import STORES, Suite, assert_invariants, line, sale_request, suite_running
+from venus.orchestrator.v1.orchestrator_service_pb2 import CreateSaleResponse
+from venus_kit.errors import Refusal
+from venus_kit.testing import DatabaseUrls, ServiceKeys
+
+POOLS = ("BRO-SKIN", "BRO-SKINLESS", "PC-SKIN")
+
+
+async def test_two_tills_cannot_sell_the_last_chicken_twice(suite: Suite) -> None:
+    await suite.sql("inventory", "UPDATE pool SET on_hand_grams = 10000 WHERE store_id = 1 AND inventory_type = 'SKIN'")
+    answers = await asyncio.gather(*(suite.sell(sale_request(line("BRO-SKIN", 8_000))) for _ in range(2)))
+    assert sum(isinstance(answer, CreateSaleResponse) for answer in answers) == 1
+    (loser,) = [answer for answer in answers if isinstance(answer, Refusal)]
+    assert loser.reason == "INSUFFICIENT_STOCK"
+    await suite.settled()
+    assert (await suite.pool(1, "SKIN")).on_hand_grams == 2_000
+
+
+@pytest.mark.parametrize("isolation", ["read_committed", "repeatable_read"])
+async def test_200_sales_of_20_tills_on_3_hot_pools_with_stock_for_half(
+    database_url: Callable[[str], DatabaseUrls], identities: ServiceKeys, isolation: str
+) -> None:
+    mode = {name: {"isolation": isolation} for name in ("inventory", "sales", "ledger", "orchestrator")}
+    async with suite_running(database_url, identities, **mode) as suite:
+        await suite.open_stock(1, 100_000)
+        chance = random.Random(20260117)
+
+        async def till(number: int) -> list[CreateSaleResponse | Refusal]:
+            answers = []
+            for _ in range(10):
+                first, second = chance.sample(POOLS, 2)  # carts in either order
+                answers.append(await suite.sell(sale_request(line(first, 1_500), line(second, 1_500))))
+            return answers
+
+        answers = [answer for got in await asyncio.gather(*map(till, range(20))) for answer in got]
+        await suite.settled()
+        sales = [answer.sale for answer in answers if isinstance(answer, CreateSaleResponse)]
+        reasons = {answer.reason for answer in answers if isinstance(answer, Refusal)}
+        assert reasons == {"INSUFFICIENT_STOCK"}
+        assert 95 <= len(sales) <= 100, "300 kg in carts of 3 kg, and the rest refused"
+        left = sum([row["on_hand_grams"] for row in await suite.sql("inventory", _POOLS_OF_STORE_1)])
+        assert left + sum(one.weight_grams for sale in sales for one in sale.lines) == 300_000
+        assert sorted(int(sale.receipt_number[-6:]) for sale in sales) == list(range(1, len(sales) + 1))
+        await assert_invariants(suite)
+
+
+_POOLS_OF_STORE_1 = """
+SELECT on_hand_grams FROM pool
+WHERE store_id = 1 AND (bird_type, inventory_type)
+    IN (('BROILER', 'SKIN'), ('BROILER', 'SKINLESS'), ('PARENT_CULL', 'SKIN'))
+"""
+
+
+async def test_opposite_carts_are_all_answered(suite: Suite) -> None:
+    carts = [("BRO-SKIN", "BRO-SKINLESS"), ("BRO-SKINLESS", "BRO-SKIN")] * 40
+    answers = await asyncio.gather(
+        *(suite.sell(sale_request(line(first, 100), line(second, 100))) for first, second in carts)
+    )
+    assert all(isinstance(answer, CreateSaleResponse) for answer in answers)
+    await suite.settled()
+    await assert_invariants(suite)
+
+
+async def test_a_batch_is_answered_item_by_item(suite: Suite) -> None:
+    """A bad field, a missing permission, a refusal, a repeat and 100 good sales in one gathered call."""
+    good = [sale_request(line("BRO-SKIN", 100), store_id=store) for store in STORES for _ in range(34)]
+    bad = sale_request(line("BRO-SKIN", 0))
+    short = sale_request(line("BRO-SKIN", 100_000_000))
+    unknown = sale_request(line("NO-SUCH", 100))
+    not_mine = sale_request(store_id=99)
+    answers = await suite.sell_batch([good[0], bad, *good, short, unknown, not_mine])
+    assert answers[0] == answers[2] or {answers[0].replayed, answers[2].replayed} == {True, False}  # type: ignore[union-attr]
+    sales = [sold(answer) for answer in answers[2 : 2 + len(good)]]
+    assert len({sale.sale_id for sale in sales}) == len(good)
+    assert [answer.reason for answer in answers if isinstance(answer, Refusal)] == [
+        "INVALID_REQUEST",
+        "INSUFFICIENT_STOCK",
+        "SKU_NOT_SELLABLE",
+        "STORE_NOT_FOUND",
+    ]
+    await suite.settled()
+    await assert_invariants(suite)
+
+
+async def test_a_poison_item_does_not_touch_its_neighbours(suite: Suite) -> None:
+    """A trigger breaks the transaction of one sale only; the others of its cohort are sold."""
+    poison = sale_request(line("BRO-SKIN", 666))
+    await suite.sql("inventory", _BREAKS_ON_666)
+    await suite.sql(
+        "inventory", "CREATE TRIGGER breaks BEFORE INSERT ON reservation_line FOR EACH ROW EXECUTE FUNCTION breaks()"
+    )
+    good = [sale_request(line("BRO-SKIN", 100)) for _ in range(40)]
+    answers = await suite.sell_batch([*good[:20], poison, *good[20:]], budget_s=8)
+    assert all(isinstance(answer, CreateSaleResponse) for answer in answers)
+    pending = answers[20]
+    assert isinstance(pending, CreateSaleResponse)
+    assert pending.sale.receipt_number == "", "its end is not known, so it is told as pending"
+    assert [sold(answer).receipt_number == "" for answer in answers].count(True) == 1
+    await suite.sql("inventory", "DROP TRIGGER breaks ON reservation_line")
+    async with asyncio.timeout(20):
+        while (await suite.transaction(poison.sale_id)).finish_time.seconds == 0:
+            if (await suite.transaction(poison.sale_id)).status == 6:
+                break
+            await asyncio.sleep(0.2)
+
+
+_BREAKS_ON_666 = """
+CREATE FUNCTION breaks() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.weight_grams = 666 THEN RAISE EXCEPTION 'poison' USING ERRCODE = 'data_exception'; END IF;
+    RETURN NEW;
+END $$
+"""
