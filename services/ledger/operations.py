@@ -13,6 +13,7 @@ from services.ledger.domain.entries import (
     answers,
     claims_of,
     earliest_dates,
+    first_by_id,
     place,
 )
 from services.ledger.domain.refusals import AccountNotFound, EntryNotFound
@@ -28,13 +29,14 @@ async def post_entries(tx: Tx, events: Sequence[Event]) -> list[Booked | Refusal
     """
     closed = await tx.list_closed_days(earliest_dates(events))
     claims = claims_of(events, closed)
-    taken = await tx.insert_entries(claims)  # the id is the barrier: what follows happens once per id
-    new = [claim for claim in claims if claim.entry_id in taken]
+    first = first_by_id(claims)
+    taken = await tx.insert_entries(first)  # the id is the barrier: what follows happens once per id
+    new = [claim for claim in first if claim.entry_id in taken]
     await _post(tx, new)
     booked = {claim.entry_id: claim.booked(taken[claim.entry_id]) for claim in new}
-    if len(new) < len(claims):
-        booked |= await tx.read_entries([claim.entry_id for claim in claims if claim.entry_id not in taken])
-    return answers(events, booked)
+    if len(new) < len(first):
+        booked |= await tx.read_entries([claim.entry_id for claim in first if claim.entry_id not in taken])
+    return answers(claims, booked)
 
 
 async def _post(tx: Tx, claims: Sequence[Claim]) -> None:

@@ -86,7 +86,7 @@ class Booked:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """An event with the date that it will count on; its row takes the id before anything else happens."""
+    """An event with the date that it would count on; the row that takes its id comes before anything else."""
 
     event: Event
     fingerprint: bytes
@@ -154,17 +154,24 @@ def next_open_date(store_id: int, original_date: date, closed: Collection[StoreD
 
 
 def claims_of(events: Iterable[Event], closed: Collection[StoreDay]) -> list[Claim]:
-    """One claim per id, in the order of arrival; the first event with an id speaks for it."""
-    claims: dict[UUID, Claim] = {}
-    for event in events:
-        if event.entry_id not in claims:
-            claims[event.entry_id] = Claim(
-                event=event,
-                fingerprint=event.fingerprint(),
-                business_date=next_open_date(event.store_id, event.original_date, closed),
-                moves=moves_of(event.store_id, event.sale),
-            )
-    return list(claims.values())
+    """One claim per event, in the order of arrival."""
+    return [
+        Claim(
+            event=event,
+            fingerprint=event.fingerprint(),
+            business_date=next_open_date(event.store_id, event.original_date, closed),
+            moves=moves_of(event.store_id, event.sale),
+        )
+        for event in events
+    ]
+
+
+def first_by_id(claims: Iterable[Claim]) -> list[Claim]:
+    """One claim per id: of several events with one id the first speaks for it."""
+    first: dict[UUID, Claim] = {}
+    for claim in claims:
+        first.setdefault(claim.entry_id, claim)
+    return list(first.values())
 
 
 def accounts_of(claims: Iterable[Claim]) -> list[AccountName]:
@@ -187,12 +194,12 @@ def place(claims: Iterable[Claim], locked: Mapping[str, LockedAccount]) -> Poste
     return Posted(postings, list(standing.values()), posted_at)
 
 
-def answers(events: Iterable[Event], booked: Mapping[UUID, Booked]) -> list[Booked | Refusal]:
-    """What each event is told: its entry, now or before, or that its id stands for something else."""
-    return [_answer(event, booked[event.entry_id]) for event in events]
+def answers(claims: Iterable[Claim], booked: Mapping[UUID, Booked]) -> list[Booked | Refusal]:
+    """What each claim is told: its entry, new or from before, or that its id stands for something else."""
+    return [_answer(claim, booked[claim.entry_id]) for claim in claims]
 
 
-def _answer(event: Event, booked: Booked) -> Booked | Refusal:
-    if event.fingerprint() != booked.fingerprint:
-        return IdempotencyMismatch(entry_id=str(event.entry_id))
+def _answer(claim: Claim, booked: Booked) -> Booked | Refusal:
+    if claim.fingerprint != booked.fingerprint:
+        return IdempotencyMismatch(entry_id=str(claim.entry_id))
     return booked

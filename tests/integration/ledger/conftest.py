@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     LedgerStub: TypeAlias = ledger_service_pb2_grpc.LedgerServiceAsyncStub
 
 
+OpenDatabase = Callable[..., AbstractAsyncContextManager[Database[Tx]]]
+
+
 @dataclass(frozen=True)
 class RunningLedger:
     """A ledger that is up: stubs for services that call it, credentials for people, its database."""
@@ -66,7 +69,7 @@ async def ledger(urls: DatabaseUrls, identities: ServiceKeys) -> AsyncIterator[R
 
 
 @pytest.fixture
-def open_database(urls: DatabaseUrls) -> Callable[..., AbstractAsyncContextManager[Database[Tx]]]:
+def open_database(urls: DatabaseUrls) -> OpenDatabase:
     """`async with open_database(isolation="repeatable_read") as database`: the ledger's own, without its door."""
 
     @asynccontextmanager
@@ -79,3 +82,9 @@ def open_database(urls: DatabaseUrls) -> Callable[..., AbstractAsyncContextManag
             await database.close()
 
     return opened
+
+
+@pytest.fixture
+async def database(open_database: OpenDatabase) -> AsyncIterator[Database[Tx]]:
+    async with open_database() as opened:
+        yield opened

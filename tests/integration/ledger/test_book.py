@@ -2,8 +2,6 @@
 
 import asyncio
 import random
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
@@ -18,12 +16,11 @@ from services.ledger.domain.entries import Booked, Entry, Event
 from services.ledger.operations import post_entries
 from services.ledger.store import Tx
 from tests.integration.ledger.books import Isolation, an_event, assert_book_balances, balances
+from tests.integration.ledger.conftest import OpenDatabase
 from venus_kit.errors import IdempotencyMismatch
 from venus_kit.ids import derive, new_id
 from venus_kit.postgres import Database
 from venus_kit.testing import DatabaseUrls, SharedPostgres, metric
-
-OpenDatabase = Callable[..., AbstractAsyncContextManager[Database[Tx]]]
 
 events = st.builds(
     an_event,
@@ -35,27 +32,26 @@ events = st.builds(
 batches = st.lists(events, min_size=1, max_size=12)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rounds=st.lists(st.lists(batches, min_size=1, max_size=4), min_size=1, max_size=3))
 async def test_random_batches_with_duplicates_leave_a_book_that_balances(
-    rounds: list[list[list[Event]]], urls: DatabaseUrls, open_database: OpenDatabase
+    rounds: list[list[list[Event]]], urls: DatabaseUrls, database: Database[Tx]
 ) -> None:
     answered: dict[UUID, Entry] = {}
     facts: dict[UUID, bytes] = {}
     run = new_id()  # the examples share one book, each with ids of its own
-    async with open_database() as database:
-        for drawn in rounds:
-            together = [[replace(e, entry_id=derive(run, str(e.entry_id))) for e in batch] for batch in drawn]
-            told = await asyncio.gather(*(database.run_batch(post_entries, batch) for batch in together))
-            for batch, answers in zip(together, told, strict=True):
-                for event, answer in zip(batch, answers, strict=True):
-                    if isinstance(answer, Booked):
-                        assert answered.setdefault(event.entry_id, answer.entry) == answer.entry
-                        assert facts.setdefault(event.entry_id, event.fingerprint()) == event.fingerprint()
-                    else:
-                        assert answer == IdempotencyMismatch(entry_id=str(event.entry_id))
+    for drawn in rounds:
+        together = [[replace(e, entry_id=derive(run, str(e.entry_id))) for e in batch] for batch in drawn]
+        told = await asyncio.gather(*(database.run_batch(post_entries, batch) for batch in together))
+        for batch, answers in zip(together, told, strict=True):
+            for event, answer in zip(batch, answers, strict=True):
+                if isinstance(answer, Booked):
+                    assert answered.setdefault(event.entry_id, answer.entry) == answer.entry
+                    assert facts.setdefault(event.entry_id, event.fingerprint()) == event.fingerprint()
+                else:
+                    assert answer == IdempotencyMismatch(entry_id=str(event.entry_id))
 
-            assert set(answered) >= {event.entry_id for batch in together for event in batch}
+        assert set(answered) >= {event.entry_id for batch in together for event in batch}
     await assert_book_balances(urls.migrator)
 
 
@@ -171,7 +167,7 @@ async def _cross(
     hold: str,
     middles: tuple[object, object],
 ) -> None:
-    """Stop both batches at the row in their middle, then let go: in no fixed order each now wants what the other has."""
+    """Stop both batches at the row in their middle, then let go: without one order each wants what the other has."""
     deadlocks = metric("venus_db_retries_total", service="ledger", sqlstate="40P01")
     holders = [await asyncpg.connect(urls.migrator) for _ in middles]
     turns = [holder.transaction() for holder in holders]
@@ -228,6 +224,30 @@ async def test_what_is_booked_is_never_changed(
         await _execute(urls.service, statement.format(table))
     with pytest.raises(asyncpg.RestrictViolationError, match="append-only"):
         await _execute(urls.migrator, statement.format(table))
+
+
+@pytest.mark.parametrize(
+    ("debit", "credit", "amount_paise", "kept"),
+    [
+        ("store.1.sales", "store.1.sales", 1, "money_moves_between_two_accounts"),
+        ("store.1.sales", "store.1.till.cash", 0, "amount_is_a_sum_of_money"),
+        ("store.1.sales", "store.1.till.cash", -1, "amount_is_a_sum_of_money"),
+        ("store.1.sales", "store.1.till.cash", 10**15 + 1, "amount_is_a_sum_of_money"),
+        ("store.1.sales", "store.1.gone", 1, "posting_credit_account_fkey"),
+    ],
+)
+async def test_no_posting_can_be_written_that_is_not_double_entry(
+    debit: str, credit: str, amount_paise: int, kept: str, urls: DatabaseUrls, database: Database[Tx]
+) -> None:
+    await database.run(post_entries, [an_event(1)])
+
+    with pytest.raises(asyncpg.IntegrityConstraintViolationError) as refused:
+        await _execute(
+            urls.service,
+            "INSERT INTO posting SELECT entry_id, 2,"
+            f" '{debit}', '{credit}', {amount_paise}, business_date, 99, 0, 99, 0, now() FROM entry",
+        )
+    assert kept in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ from venus.type.v1 import payment_pb2 as venus_dot_type_dot_v1_dot_payment__pb2
 from venus.type.v1 import store_pb2 as venus_dot_type_dot_v1_dot_store__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$venus/ledger/v1/ledger_service.proto\x12\x0fvenus.ledger.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x17google/rpc/status.proto\x1a\x1dvenus/ledger/v1/account.proto\x1a\x1avenus/type/v1/access.proto\x1a venus/type/v1/item_context.proto\x1a\x1bvenus/type/v1/payment.proto\x1a\x19venus/type/v1/store.proto\"\x97\x02\n\tSaleFacts\x12\x19\n\x07sale_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12@\n\x0epayment_method\x18\x02 \x01(\x0e\x32\x1c.venus.type.v1.PaymentMethodB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x1c\n\x0btotal_paise\x18\x03 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12 \n\x0b\x63ustomer_id\x18\x04 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01:m\xbaHj\x1ah\n\x13sale_facts.customer\x12\x1d\x63ustomer_id is set for CREDIT\x1a\x32this.payment_method != 5 || this.customer_id != \'\'\"\xc1\x01\n\x10PostEntryRequest\x12\x19\n\x08store_id\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02 \x00\x12\x1a\n\x08\x65ntry_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12:\n\rbusiness_date\x18\x03 \x01(\tB#\xbaH r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\x12*\n\x04sale\x18\x04 \x01(\x0b\x32\x1a.venus.ledger.v1.SaleFactsH\x00\x42\x0e\n\x05\x65vent\x12\x05\xbaH\x02\x08\x01\":\n\x11PostEntryResponse\x12%\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x16.venus.ledger.v1.Entry\"p\n\rPostEntryItem\x12+\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1a.venus.type.v1.ItemContext\x12\x32\n\x07request\x18\x02 \x01(\x0b\x32!.venus.ledger.v1.PostEntryRequest\"w\n\x10PostEntryOutcome\x12\x33\n\x05reply\x18\x01 \x01(\x0b\x32\".venus.ledger.v1.PostEntryResponseH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"Z\n\x17\x42\x61tchPostEntriesRequest\x12?\n\x05items\x18\x01 \x03(\x0b\x32\x1e.venus.ledger.v1.PostEntryItemB\x10\xbaH\r\x92\x01\n\x08\x01\x10\x80\x02\"\x03\xd8\x01\x03\"O\n\x18\x42\x61tchPostEntriesResponse\x12\x33\n\x08outcomes\x18\x01 \x03(\x0b\x32!.venus.ledger.v1.PostEntryOutcome\"G\n\x11GetAccountRequest\x12\x32\n\x07\x61\x63\x63ount\x18\x01 \x01(\tB!\xbaH\x1er\x1c\x32\x1a^[a-z0-9][a-z0-9.-]{0,99}$\"?\n\x12GetAccountResponse\x12)\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x18.venus.ledger.v1.Account\"0\n\x13ListAccountsRequest\x12\x19\n\x08store_id\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02 \x00\"B\n\x14ListAccountsResponse\x12*\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32\x18.venus.ledger.v1.Account\"H\n\x0fGetEntryRequest\x12\x19\n\x08store_id\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02 \x00\x12\x1a\n\x08\x65ntry_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"9\n\x10GetEntryResponse\x12%\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x16.venus.ledger.v1.Entry\"J\n\x16\x41pplyStoreFactsRequest\x12\x30\n\x05store\x18\x01 \x01(\x0b\x32\x19.venus.type.v1.StoreFactsB\x06\xbaH\x03\xc8\x01\x01\"*\n\x17\x41pplyStoreFactsResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\x32\x8b\x07\n\rLedgerService\x12u\n\tPostEntry\x12!.venus.ledger.v1.PostEntryRequest\x1a\".venus.ledger.v1.PostEntryResponse\"!\x90\x02\x02\xea\xc7\x18\x1a\x08\x02\x1a\x08store_id2\x0corchestrator\x12\x98\x01\n\x10\x42\x61tchPostEntries\x12(.venus.ledger.v1.BatchPostEntriesRequest\x1a).venus.ledger.v1.BatchPostEntriesResponse\"/\x90\x02\x02\xea\xc7\x18(\x08\x02\x1a\x16items.request.store_id2\x0corchestrator\x12\x8d\x01\n\nGetAccount\x12\".venus.ledger.v1.GetAccountRequest\x1a#.venus.ledger.v1.GetAccountResponse\"6\x90\x02\x01\xea\xc7\x18\x11\x08\x01\x12\x0bledger.view \x01\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/accounts/{account}\x12\xa3\x01\n\x0cListAccounts\x12$.venus.ledger.v1.ListAccountsRequest\x1a%.venus.ledger.v1.ListAccountsResponse\"F\x90\x02\x01\xea\xc7\x18\x19\x08\x01\x12\x0bledger.view\x1a\x08store_id\x82\xd3\xe4\x93\x02 \x12\x1e/v1/stores/{store_id}/accounts\x12\xa1\x01\n\x08GetEntry\x12 .venus.ledger.v1.GetEntryRequest\x1a!.venus.ledger.v1.GetEntryResponse\"P\x90\x02\x01\xea\xc7\x18\x19\x08\x01\x12\x0bledger.view\x1a\x08store_id\x82\xd3\xe4\x93\x02*\x12(/v1/stores/{store_id}/entries/{entry_id}\x12\x8d\x01\n\x0f\x41pplyStoreFacts\x12\'.venus.ledger.v1.ApplyStoreFactsRequest\x1a(.venus.ledger.v1.ApplyStoreFactsResponse\"\'\x90\x02\x02\xea\xc7\x18 \x08\x02\x1a\x0estore.store_id2\x0corchestratorb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$venus/ledger/v1/ledger_service.proto\x12\x0fvenus.ledger.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x17google/rpc/status.proto\x1a\x1dvenus/ledger/v1/account.proto\x1a\x1avenus/type/v1/access.proto\x1a venus/type/v1/item_context.proto\x1a\x1bvenus/type/v1/payment.proto\x1a\x19venus/type/v1/store.proto\"\xa0\x02\n\tSaleFacts\x12\x19\n\x07sale_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12@\n\x0epayment_method\x18\x02 \x01(\x0e\x32\x1c.venus.type.v1.PaymentMethodB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12%\n\x0btotal_paise\x18\x03 \x01(\x03\x42\x10\xbaH\r\"\x0b\x18\x80\x80\x9a\xa6\xea\xaf\xe3\x01(\x00\x12 \n\x0b\x63ustomer_id\x18\x04 \x01(\tB\x0b\xbaH\x08r\x03\xb0\x01\x01\xd8\x01\x01:m\xbaHj\x1ah\n\x13sale_facts.customer\x12\x1d\x63ustomer_id is set for CREDIT\x1a\x32this.payment_method != 5 || this.customer_id != \'\'\"\xc1\x01\n\x10PostEntryRequest\x12\x19\n\x08store_id\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02 \x00\x12\x1a\n\x08\x65ntry_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12:\n\rbusiness_date\x18\x03 \x01(\tB#\xbaH r\x1e\x32\x1c^[0-9]{4}-[0-9]{2}-[0-9]{2}$\x12*\n\x04sale\x18\x04 \x01(\x0b\x32\x1a.venus.ledger.v1.SaleFactsH\x00\x42\x0e\n\x05\x65vent\x12\x05\xbaH\x02\x08\x01\":\n\x11PostEntryResponse\x12%\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x16.venus.ledger.v1.Entry\"p\n\rPostEntryItem\x12+\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1a.venus.type.v1.ItemContext\x12\x32\n\x07request\x18\x02 \x01(\x0b\x32!.venus.ledger.v1.PostEntryRequest\"w\n\x10PostEntryOutcome\x12\x33\n\x05reply\x18\x01 \x01(\x0b\x32\".venus.ledger.v1.PostEntryResponseH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"Z\n\x17\x42\x61tchPostEntriesRequest\x12?\n\x05items\x18\x01 \x03(\x0b\x32\x1e.venus.ledger.v1.PostEntryItemB\x10\xbaH\r\x92\x01\n\x08\x01\x10\x80\x02\"\x03\xd8\x01\x03\"O\n\x18\x42\x61tchPostEntriesResponse\x12\x33\n\x08outcomes\x18\x01 \x03(\x0b\x32!.venus.ledger.v1.PostEntryOutcome\"G\n\x11GetAccountRequest\x12\x32\n\x07\x61\x63\x63ount\x18\x01 \x01(\tB!\xbaH\x1er\x1c\x32\x1a^[a-z0-9][a-z0-9.-]{0,99}$\"?\n\x12GetAccountResponse\x12)\n\x07\x61\x63\x63ount\x18\x01 \x01(\x0b\x32\x18.venus.ledger.v1.Account\"0\n\x13ListAccountsRequest\x12\x19\n\x08store_id\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02 \x00\"B\n\x14ListAccountsResponse\x12*\n\x08\x61\x63\x63ounts\x18\x01 \x03(\x0b\x32\x18.venus.ledger.v1.Account\"H\n\x0fGetEntryRequest\x12\x19\n\x08store_id\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02 \x00\x12\x1a\n\x08\x65ntry_id\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\"9\n\x10GetEntryResponse\x12%\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x16.venus.ledger.v1.Entry\"J\n\x16\x41pplyStoreFactsRequest\x12\x30\n\x05store\x18\x01 \x01(\x0b\x32\x19.venus.type.v1.StoreFactsB\x06\xbaH\x03\xc8\x01\x01\"*\n\x17\x41pplyStoreFactsResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\x32\x8b\x07\n\rLedgerService\x12u\n\tPostEntry\x12!.venus.ledger.v1.PostEntryRequest\x1a\".venus.ledger.v1.PostEntryResponse\"!\x90\x02\x02\xea\xc7\x18\x1a\x08\x02\x1a\x08store_id2\x0corchestrator\x12\x98\x01\n\x10\x42\x61tchPostEntries\x12(.venus.ledger.v1.BatchPostEntriesRequest\x1a).venus.ledger.v1.BatchPostEntriesResponse\"/\x90\x02\x02\xea\xc7\x18(\x08\x02\x1a\x16items.request.store_id2\x0corchestrator\x12\x8d\x01\n\nGetAccount\x12\".venus.ledger.v1.GetAccountRequest\x1a#.venus.ledger.v1.GetAccountResponse\"6\x90\x02\x01\xea\xc7\x18\x11\x08\x01\x12\x0bledger.view \x01\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/accounts/{account}\x12\xa3\x01\n\x0cListAccounts\x12$.venus.ledger.v1.ListAccountsRequest\x1a%.venus.ledger.v1.ListAccountsResponse\"F\x90\x02\x01\xea\xc7\x18\x19\x08\x01\x12\x0bledger.view\x1a\x08store_id\x82\xd3\xe4\x93\x02 \x12\x1e/v1/stores/{store_id}/accounts\x12\xa1\x01\n\x08GetEntry\x12 .venus.ledger.v1.GetEntryRequest\x1a!.venus.ledger.v1.GetEntryResponse\"P\x90\x02\x01\xea\xc7\x18\x19\x08\x01\x12\x0bledger.view\x1a\x08store_id\x82\xd3\xe4\x93\x02*\x12(/v1/stores/{store_id}/entries/{entry_id}\x12\x8d\x01\n\x0f\x41pplyStoreFacts\x12\'.venus.ledger.v1.ApplyStoreFactsRequest\x1a(.venus.ledger.v1.ApplyStoreFactsResponse\"\'\x90\x02\x02\xea\xc7\x18 \x08\x02\x1a\x0estore.store_id2\x0corchestratorb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,7 +44,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SALEFACTS'].fields_by_name['payment_method']._loaded_options = None
   _globals['_SALEFACTS'].fields_by_name['payment_method']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
   _globals['_SALEFACTS'].fields_by_name['total_paise']._loaded_options = None
-  _globals['_SALEFACTS'].fields_by_name['total_paise']._serialized_options = b'\272H\004\"\002(\000'
+  _globals['_SALEFACTS'].fields_by_name['total_paise']._serialized_options = b'\272H\r\"\013\030\200\200\232\246\352\257\343\001(\000'
   _globals['_SALEFACTS'].fields_by_name['customer_id']._loaded_options = None
   _globals['_SALEFACTS'].fields_by_name['customer_id']._serialized_options = b'\272H\010r\003\260\001\001\330\001\001'
   _globals['_SALEFACTS']._loaded_options = None
@@ -82,35 +82,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LEDGERSERVICE'].methods_by_name['ApplyStoreFacts']._loaded_options = None
   _globals['_LEDGERSERVICE'].methods_by_name['ApplyStoreFacts']._serialized_options = b'\220\002\002\352\307\030 \010\002\032\016store.store_id2\014orchestrator'
   _globals['_SALEFACTS']._serialized_start=291
-  _globals['_SALEFACTS']._serialized_end=570
-  _globals['_POSTENTRYREQUEST']._serialized_start=573
-  _globals['_POSTENTRYREQUEST']._serialized_end=766
-  _globals['_POSTENTRYRESPONSE']._serialized_start=768
-  _globals['_POSTENTRYRESPONSE']._serialized_end=826
-  _globals['_POSTENTRYITEM']._serialized_start=828
-  _globals['_POSTENTRYITEM']._serialized_end=940
-  _globals['_POSTENTRYOUTCOME']._serialized_start=942
-  _globals['_POSTENTRYOUTCOME']._serialized_end=1061
-  _globals['_BATCHPOSTENTRIESREQUEST']._serialized_start=1063
-  _globals['_BATCHPOSTENTRIESREQUEST']._serialized_end=1153
-  _globals['_BATCHPOSTENTRIESRESPONSE']._serialized_start=1155
-  _globals['_BATCHPOSTENTRIESRESPONSE']._serialized_end=1234
-  _globals['_GETACCOUNTREQUEST']._serialized_start=1236
-  _globals['_GETACCOUNTREQUEST']._serialized_end=1307
-  _globals['_GETACCOUNTRESPONSE']._serialized_start=1309
-  _globals['_GETACCOUNTRESPONSE']._serialized_end=1372
-  _globals['_LISTACCOUNTSREQUEST']._serialized_start=1374
-  _globals['_LISTACCOUNTSREQUEST']._serialized_end=1422
-  _globals['_LISTACCOUNTSRESPONSE']._serialized_start=1424
-  _globals['_LISTACCOUNTSRESPONSE']._serialized_end=1490
-  _globals['_GETENTRYREQUEST']._serialized_start=1492
-  _globals['_GETENTRYREQUEST']._serialized_end=1564
-  _globals['_GETENTRYRESPONSE']._serialized_start=1566
-  _globals['_GETENTRYRESPONSE']._serialized_end=1623
-  _globals['_APPLYSTOREFACTSREQUEST']._serialized_start=1625
-  _globals['_APPLYSTOREFACTSREQUEST']._serialized_end=1699
-  _globals['_APPLYSTOREFACTSRESPONSE']._serialized_start=1701
-  _globals['_APPLYSTOREFACTSRESPONSE']._serialized_end=1743
-  _globals['_LEDGERSERVICE']._serialized_start=1746
-  _globals['_LEDGERSERVICE']._serialized_end=2653
+  _globals['_SALEFACTS']._serialized_end=579
+  _globals['_POSTENTRYREQUEST']._serialized_start=582
+  _globals['_POSTENTRYREQUEST']._serialized_end=775
+  _globals['_POSTENTRYRESPONSE']._serialized_start=777
+  _globals['_POSTENTRYRESPONSE']._serialized_end=835
+  _globals['_POSTENTRYITEM']._serialized_start=837
+  _globals['_POSTENTRYITEM']._serialized_end=949
+  _globals['_POSTENTRYOUTCOME']._serialized_start=951
+  _globals['_POSTENTRYOUTCOME']._serialized_end=1070
+  _globals['_BATCHPOSTENTRIESREQUEST']._serialized_start=1072
+  _globals['_BATCHPOSTENTRIESREQUEST']._serialized_end=1162
+  _globals['_BATCHPOSTENTRIESRESPONSE']._serialized_start=1164
+  _globals['_BATCHPOSTENTRIESRESPONSE']._serialized_end=1243
+  _globals['_GETACCOUNTREQUEST']._serialized_start=1245
+  _globals['_GETACCOUNTREQUEST']._serialized_end=1316
+  _globals['_GETACCOUNTRESPONSE']._serialized_start=1318
+  _globals['_GETACCOUNTRESPONSE']._serialized_end=1381
+  _globals['_LISTACCOUNTSREQUEST']._serialized_start=1383
+  _globals['_LISTACCOUNTSREQUEST']._serialized_end=1431
+  _globals['_LISTACCOUNTSRESPONSE']._serialized_start=1433
+  _globals['_LISTACCOUNTSRESPONSE']._serialized_end=1499
+  _globals['_GETENTRYREQUEST']._serialized_start=1501
+  _globals['_GETENTRYREQUEST']._serialized_end=1573
+  _globals['_GETENTRYRESPONSE']._serialized_start=1575
+  _globals['_GETENTRYRESPONSE']._serialized_end=1632
+  _globals['_APPLYSTOREFACTSREQUEST']._serialized_start=1634
+  _globals['_APPLYSTOREFACTSREQUEST']._serialized_end=1708
+  _globals['_APPLYSTOREFACTSRESPONSE']._serialized_start=1710
+  _globals['_APPLYSTOREFACTSRESPONSE']._serialized_end=1752
+  _globals['_LEDGERSERVICE']._serialized_start=1755
+  _globals['_LEDGERSERVICE']._serialized_end=2662
 # @@protoc_insertion_point(module_scope)

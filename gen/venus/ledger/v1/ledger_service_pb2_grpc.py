@@ -97,7 +97,7 @@ class LedgerServiceServicer:
 
     def ListAccounts(self, request, context):
         """ListAccounts lists the accounts of a store by code.
-        Errors: none.
+        Errors: STORE_NOT_FOUND (NOT_FOUND).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -105,7 +105,7 @@ class LedgerServiceServicer:
 
     def GetEntry(self, request, context):
         """GetEntry shows one entry with its postings.
-        Errors: ENTRY_NOT_FOUND (NOT_FOUND).
+        Errors: ENTRY_NOT_FOUND, STORE_NOT_FOUND (NOT_FOUND).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -47,11 +47,11 @@ class LedgerServiceStub:
     """
     ListAccounts: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.ListAccountsRequest, _ledger_service_pb2.ListAccountsResponse]
     """ListAccounts lists the accounts of a store by code.
-    Errors: none.
+    Errors: STORE_NOT_FOUND (NOT_FOUND).
     """
     GetEntry: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.GetEntryRequest, _ledger_service_pb2.GetEntryResponse]
     """GetEntry shows one entry with its postings.
-    Errors: ENTRY_NOT_FOUND (NOT_FOUND).
+    Errors: ENTRY_NOT_FOUND, STORE_NOT_FOUND (NOT_FOUND).
     """
     ApplyStoreFacts: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.ApplyStoreFactsRequest, _ledger_service_pb2.ApplyStoreFactsResponse]
     """ApplyStoreFacts takes over what the sales service says of a store. An older version changes nothing.
@@ -77,11 +77,11 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     """
     ListAccounts: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.ListAccountsRequest, _ledger_service_pb2.ListAccountsResponse]  # type: ignore[assignment]
     """ListAccounts lists the accounts of a store by code.
-    Errors: none.
+    Errors: STORE_NOT_FOUND (NOT_FOUND).
     """
     GetEntry: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.GetEntryRequest, _ledger_service_pb2.GetEntryResponse]  # type: ignore[assignment]
     """GetEntry shows one entry with its postings.
-    Errors: ENTRY_NOT_FOUND (NOT_FOUND).
+    Errors: ENTRY_NOT_FOUND, STORE_NOT_FOUND (NOT_FOUND).
     """
     ApplyStoreFacts: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.ApplyStoreFactsRequest, _ledger_service_pb2.ApplyStoreFactsResponse]  # type: ignore[assignment]
     """ApplyStoreFacts takes over what the sales service says of a store. An older version changes nothing.
@@ -128,7 +128,7 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_ledger_service_pb2.ListAccountsResponse, _abc.Awaitable[_ledger_service_pb2.ListAccountsResponse]]:
         """ListAccounts lists the accounts of a store by code.
-        Errors: none.
+        Errors: STORE_NOT_FOUND (NOT_FOUND).
         """
 
     @_abc_1.abstractmethod
@@ -138,7 +138,7 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_ledger_service_pb2.GetEntryResponse, _abc.Awaitable[_ledger_service_pb2.GetEntryResponse]]:
         """GetEntry shows one entry with its postings.
-        Errors: ENTRY_NOT_FOUND (NOT_FOUND).
+        Errors: ENTRY_NOT_FOUND, STORE_NOT_FOUND (NOT_FOUND).
         """
 
     @_abc_1.abstractmethod

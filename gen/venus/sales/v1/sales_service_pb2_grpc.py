@@ -96,7 +96,7 @@ class SalesServiceServicer:
 
     def GetSale(self, request, context):
         """GetSale shows one sale as it stands today.
-        Errors: SALE_NOT_FOUND (NOT_FOUND).
+        Errors: SALE_NOT_FOUND, STORE_NOT_FOUND (NOT_FOUND).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -104,7 +104,7 @@ class SalesServiceServicer:
 
     def ListSales(self, request, context):
         """ListSales lists the sales of a store, newest first.
-        Errors: PAGE_TOKEN_INVALID (INVALID_ARGUMENT).
+        Errors: PAGE_TOKEN_INVALID (INVALID_ARGUMENT); STORE_NOT_FOUND (NOT_FOUND).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -51,11 +51,11 @@ class SalesServiceStub:
     """
     GetSale: _grpc.UnaryUnaryMultiCallable[_sales_service_pb2.GetSaleRequest, _sales_service_pb2.GetSaleResponse]
     """GetSale shows one sale as it stands today.
-    Errors: SALE_NOT_FOUND (NOT_FOUND).
+    Errors: SALE_NOT_FOUND, STORE_NOT_FOUND (NOT_FOUND).
     """
     ListSales: _grpc.UnaryUnaryMultiCallable[_sales_service_pb2.ListSalesRequest, _sales_service_pb2.ListSalesResponse]
     """ListSales lists the sales of a store, newest first.
-    Errors: PAGE_TOKEN_INVALID (INVALID_ARGUMENT).
+    Errors: PAGE_TOKEN_INVALID (INVALID_ARGUMENT); STORE_NOT_FOUND (NOT_FOUND).
     """
 
 @_typing.type_check_only
@@ -81,11 +81,11 @@ class SalesServiceAsyncStub(SalesServiceStub):
     """
     GetSale: _aio.UnaryUnaryMultiCallable[_sales_service_pb2.GetSaleRequest, _sales_service_pb2.GetSaleResponse]  # type: ignore[assignment]
     """GetSale shows one sale as it stands today.
-    Errors: SALE_NOT_FOUND (NOT_FOUND).
+    Errors: SALE_NOT_FOUND, STORE_NOT_FOUND (NOT_FOUND).
     """
     ListSales: _aio.UnaryUnaryMultiCallable[_sales_service_pb2.ListSalesRequest, _sales_service_pb2.ListSalesResponse]  # type: ignore[assignment]
     """ListSales lists the sales of a store, newest first.
-    Errors: PAGE_TOKEN_INVALID (INVALID_ARGUMENT).
+    Errors: PAGE_TOKEN_INVALID (INVALID_ARGUMENT); STORE_NOT_FOUND (NOT_FOUND).
     """
 
 class SalesServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -132,7 +132,7 @@ class SalesServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_sales_service_pb2.GetSaleResponse, _abc.Awaitable[_sales_service_pb2.GetSaleResponse]]:
         """GetSale shows one sale as it stands today.
-        Errors: SALE_NOT_FOUND (NOT_FOUND).
+        Errors: SALE_NOT_FOUND, STORE_NOT_FOUND (NOT_FOUND).
         """
 
     @_abc_1.abstractmethod
@@ -142,7 +142,7 @@ class SalesServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_sales_service_pb2.ListSalesResponse, _abc.Awaitable[_sales_service_pb2.ListSalesResponse]]:
         """ListSales lists the sales of a store, newest first.
-        Errors: PAGE_TOKEN_INVALID (INVALID_ARGUMENT).
+        Errors: PAGE_TOKEN_INVALID (INVALID_ARGUMENT); STORE_NOT_FOUND (NOT_FOUND).
         """
 
 def add_SalesServiceServicer_to_server(servicer: SalesServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
