@@ -255,6 +255,8 @@ async def _open_pool(url: str, name: str, limits: Limits) -> "asyncpg.Pool[async
             "idle_in_transaction_session_timeout": _ms(limits.statement_timeout_s),
             "timezone": "UTC",
             "jit": "off",
+            # A plan that was made on an empty table is kept; without this it would read the table whole for ever.
+            "enable_seqscan": "off",
         },
     )
 

@@ -2,11 +2,9 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from prometheus_client import Counter
 
 from services.inventory import operations
@@ -35,9 +33,10 @@ from venus.type.v1 import item_context_pb2, stock_pb2, store_pb2
 from venus_kit import telemetry
 from venus_kit.access import current_caller
 from venus_kit.batch import BatchDoor
-from venus_kit.errors import FieldViolation, InvalidRequest, Refusal
+from venus_kit.errors import Refusal
 from venus_kit.lane import Lane
 from venus_kit.postgres import Database
+from venus_kit.wire import date_of, timestamp_of, trace_id_of
 
 _MOVEMENTS: Final = Counter(
     "venus_stock_movements_total", "Movements booked, by reason; repeats do not count", ["reason"]
@@ -216,8 +215,7 @@ def _asker() -> Asker:
 def _asker_of(context: item_context_pb2.ItemContext) -> Asker:
     """Of an item: it belongs to its own trace, which is seldom that of the batch."""
     service = current_caller().service
-    trace_id = context.traceparent.split("-")[1] if context.traceparent else telemetry.current_trace_id()
-    return Asker(service, context.actor.subject or service, trace_id)
+    return Asker(service, context.actor.subject or service, trace_id_of(context.traceparent))
 
 
 def _pool_of(store_id: int, bird_type: int, inventory_type: int) -> Pool:
@@ -249,7 +247,7 @@ def _release(request: pb.ReleaseStockRequest, asker: Asker) -> Release:
 def _commit(request: pb.CommitStockRequest, asker: Asker) -> Commit:
     return Commit(
         key=(request.store_id, UUID(request.reservation_id)),
-        business_date=_date("business_date", request.business_date),
+        business_date=date_of("business_date", request.business_date),
         holder=asker.service,
         actor=asker.actor,
         trace_id=asker.trace_id,
@@ -297,24 +295,7 @@ def _store_facts(facts: store_pb2.StoreFacts) -> StoreFacts:
     return told
 
 
-def _date(field: str, text: str) -> date:
-    """The proto's pattern lets 2026-02-30 through; the calendar does not."""
-    try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        wrong = FieldViolation(field, "is no date of the calendar", "DATE_INVALID")
-        raise InvalidRequest(violations=[wrong]) from error
-
-
 # domain to proto
-
-
-def _time(at: datetime | None) -> Timestamp | None:
-    if at is None:
-        return None
-    timestamp = Timestamp()
-    timestamp.FromDatetime(at)
-    return timestamp
 
 
 def _pool(level: Level) -> pool_pb2.Pool:
@@ -347,9 +328,9 @@ def _reservation(reservation: Reservation) -> reservation_pb2.Reservation:
         reservation_id=str(reservation_id),
         state=_STATE_PROTO[reservation.state],
         lines=[_line(line) for line in reservation.lines],
-        hold_until_time=_time(reservation.hold_until),
+        hold_until_time=timestamp_of(reservation.hold_until),
         holder=reservation.holder,
-        create_time=_time(reservation.created_at),
+        create_time=timestamp_of(reservation.created_at),
     )
 
 

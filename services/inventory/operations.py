@@ -200,8 +200,9 @@ async def adjust_stock(tx: Tx, adjustments: Sequence[Adjustment]) -> list[Adjust
     answers = {key: one.answer_to(asked[key]) for key, one in known.items()}
 
     stores = await tx.list_stores({store_id for store_id, _ in new})
-    book = await tx.lock_stock({asked[key].pool for key in new})
-    book.free(await tx.reclaim_holds(book.levels.keys(), book))
+    counted = {asked[key].pool for key in new}
+    book = await tx.lock_stock(counted)
+    book.free(await tx.reclaim_holds(counted & book.levels.keys(), book))
     for key in (key for key in asked if key in new):  # in the order in which they came
         store = stores.get(key[0])
         answers[key] = (

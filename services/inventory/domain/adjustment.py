@@ -59,8 +59,6 @@ class Adjustment:
             )
         elif isinstance(self.by, Delta) and self.by.weight_grams == 0 and self.by.bird_count == 0:
             wrong.append(FieldViolation("delta", "a difference is not nothing", "DELTA_EMPTY"))
-        if "\0" in self.note:
-            wrong.append(FieldViolation("note", "text holds no NUL character", "NUL_CHARACTER"))
         if wrong:
             raise InvalidRequest(violations=wrong)
 

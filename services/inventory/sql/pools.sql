@@ -19,16 +19,22 @@ shared AS MATERIALIZED (
     JOIN reservation_line AS other
         ON other.store_id = ran_out.store_id AND other.reservation_id = ran_out.reservation_id
 ),
+needed AS MATERIALIZED (
+    SELECT store_id, bird_type, inventory_type FROM wanted
+    UNION
+    SELECT store_id, bird_type, inventory_type FROM shared
+),
+-- A join and no IN: a row that changed while we waited for its lock is looked at again, and an aggregated subquery
+-- cannot be asked again: some plans would then lose the pool.
 locked AS MATERIALIZED (
     SELECT p.*
-    FROM pool AS p
-    WHERE (p.store_id, p.bird_type, p.inventory_type) IN (
-        SELECT store_id, bird_type, inventory_type FROM wanted
-        UNION ALL
-        SELECT store_id, bird_type, inventory_type FROM shared
-    )
+    FROM needed
+    JOIN pool AS p
+        ON p.store_id = needed.store_id
+        AND p.bird_type = needed.bird_type
+        AND p.inventory_type = needed.inventory_type
     ORDER BY p.store_id, p.bird_type, p.inventory_type
-    FOR UPDATE
+    FOR UPDATE OF p
 )
 SELECT
     store_id, bird_type, inventory_type, on_hand_grams, held_grams, on_hand_birds, held_birds, sequence, last_moved_at,

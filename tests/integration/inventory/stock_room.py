@@ -1,5 +1,6 @@
 """Inventory as its neighbours see it over the wire, and its database as only a test sees it."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
@@ -271,6 +272,17 @@ async def fetch(url: str, query: str, *arguments: object) -> list[asyncpg.Record
         return list(await connection.fetch(query, *arguments))
     finally:
         await connection.close()
+
+
+async def until_waiting(url: str, sessions: int = 1) -> None:
+    """Until so many sessions of a database wait for a lock."""
+    query = (
+        "SELECT DISTINCT pid FROM pg_locks JOIN pg_stat_activity USING (pid) "
+        "WHERE NOT granted AND datname = current_database()"
+    )
+    async with asyncio.timeout(5):
+        while len(await fetch(url, query)) < sessions:
+            await asyncio.sleep(0.01)
 
 
 async def assert_book_is_whole(url: str) -> None:

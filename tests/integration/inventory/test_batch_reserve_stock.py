@@ -142,18 +142,6 @@ async def test_each_item_leaves_its_own_person_and_trace(room: StockRoom) -> Non
     assert (row["holder"], row["actor"], row["trace_id"]) == ("orchestrator", "cashier-1", TRACE_ID)
 
 
-async def test_batches_of_the_same_ids_in_opposite_orders_do_not_deadlock(room: StockRoom) -> None:
-    await room.open(balance(100_000))
-    requests = [wanted(line(100)) for _ in range(50)]
-    deadlocks = metric("venus_db_retries_total", service="inventory", sqlstate="40P01")
-
-    answers = await asyncio.gather(*(room.reserve(*requests[:: 1 if n % 2 else -1]) for n in range(20)))
-
-    assert all(reasons(outcomes) == [""] * 50 for outcomes in answers)
-    assert metric("venus_db_retries_total", service="inventory", sqlstate="40P01") == deadlocks
-    assert (await room.skin()).held_grams == 50 * 100
-
-
 async def test_only_the_orchestrator_may_batch(room: StockRoom) -> None:
     items = [pb.ReserveStockItem(request=wanted(line(1)))]
 

@@ -16,16 +16,16 @@ from services.inventory import operations
 from services.inventory.domain.adjustment import Adjustment, Count, Delta
 from services.inventory.domain.book import Reason
 from services.inventory.domain.opening import Opening
-from services.inventory.domain.reservation import DEFAULT_TTL, Commit, Release, Wanted
+from services.inventory.domain.reservation import DEFAULT_TTL, Commit, Held, Release, Wanted
 from services.inventory.domain.stock import BirdType, InventoryType, Line, Pool, summed
 from services.inventory.domain.store_facts import StoreFacts, StoreStatus
 from services.inventory.store import Tx
 from tests.integration.inventory.shelf_model import Cart, ModelPool, ModelShelf
-from tests.integration.inventory.stock_room import OpenDatabase, assert_book_is_whole, fetch
+from tests.integration.inventory.stock_room import OpenDatabase, assert_book_is_whole, fetch, until_waiting
 from venus_kit.errors import Refusal
 from venus_kit.postgres import Database
 from venus_kit.settings import Isolation
-from venus_kit.testing import DatabaseUrls
+from venus_kit.testing import DatabaseUrls, metric
 
 TRACE_ID: Final = "a" * 32
 START: Final = {"LIVE": (3_000, 6), "SKIN": (3_000, 0), "SKINLESS": (1_000, 0)}
@@ -44,7 +44,9 @@ STEPS: Final = st.one_of(
     st.tuples(st.sampled_from(["adjust", "count"]), st.integers(0, 2), st.integers(-3_000, 3_000)),
     st.just(("time passes", 0, 0)),
 )
-QUICKLY: Final = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+QUICKLY: Final = settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 
 class Shelf:
@@ -161,21 +163,20 @@ BATCHES: Final = st.lists(st.tuples(st.integers(1, 12), st.integers(0, 5), st.bo
 
 
 @pytest.mark.parametrize("isolation", ["read_committed", "repeatable_read"])
+@settings(QUICKLY, max_examples=20)
+@given(rounds=st.lists(st.lists(BATCHES, min_size=2, max_size=6), min_size=1, max_size=3))
 async def test_random_batches_at_once_leave_a_whole_book(
-    isolation: Isolation, urls: DatabaseUrls, open_database: OpenDatabase
+    isolation: Isolation,
+    rounds: list[list[list[tuple[int, int, bool]]]],
+    urls: DatabaseUrls,
+    open_database: OpenDatabase,
 ) -> None:
     async with open_database(isolation, max_size=6) as database:
-
-        @settings(parent=QUICKLY, max_examples=20)
-        @given(rounds=st.lists(st.lists(BATCHES, min_size=2, max_size=6), min_size=1, max_size=3))
-        async def at_once(rounds: list[list[list[tuple[int, int, bool]]]]) -> None:
-            shelf = Shelf(database, urls)
-            await shelf.open()
-            for together in rounds:
-                await asyncio.gather(*(_run_batch(database, shelf, n, batch) for n, batch in enumerate(together)))
-            await assert_book_is_whole(urls.migrator)
-
-        await at_once()
+        shelf = Shelf(database, urls)
+        await shelf.open()
+        for together in rounds:
+            await asyncio.gather(*(_run_batch(database, shelf, n, batch) for n, batch in enumerate(together)))
+    await assert_book_is_whole(urls.migrator)
 
 
 async def _run_batch(database: Database[Tx], shelf: Shelf, turn: int, batch: Sequence[tuple[int, int, bool]]) -> None:
@@ -223,13 +224,44 @@ async def test_stricter_isolation_never_oversells(
     await assert_book_is_whole(urls.migrator)
 
 
-@pytest.mark.parametrize("table", ["movement", "reservation_line", "oversale", "opening_line"])
-@pytest.mark.parametrize("statement", ["UPDATE {} SET bird_count = 1", "DELETE FROM {}", "TRUNCATE {} CASCADE"])
-async def test_what_is_written_is_never_changed(table: str, statement: str, urls: DatabaseUrls) -> None:
-    with pytest.raises(asyncpg.InsufficientPrivilegeError):
-        await fetch(urls.service, statement.format(table))
-    with pytest.raises(asyncpg.RestrictViolationError, match="what was written stays"):
-        await fetch(urls.migrator, statement.format(table))
+async def test_batches_of_the_same_ids_in_opposite_orders_do_not_deadlock(
+    urls: DatabaseUrls, open_database: OpenDatabase
+) -> None:
+    """Both come to a halt at an id in the middle, so they surely meet."""
+    deadlocks = metric("venus_db_retries_total", service="inventory", sqlstate="40P01")
+    async with open_database() as database:
+        shelf = Shelf(database, urls)
+        await shelf.open()
+        carts = [shelf.wanted(number, {"SKIN": (1, 0)}) for number in range(1, 22)]
+        other = await asyncpg.connect(urls.service)
+        in_the_middle = other.transaction()
+        await in_the_middle.start()
+        await other.execute(
+            "INSERT INTO reservation (store_id, reservation_id, state, holder, actor, trace_id, ended_at) "
+            "VALUES ($1, $2, 'RELEASED', '', '', '', now())",
+            *carts[10].key,
+        )
+        waiting: list[asyncio.Task[list[Held | Refusal | Exception]]] = []
+        for order in (1, -1):
+            waiting.append(asyncio.create_task(database.run_batch(operations.reserve_stock, carts[::order])))
+            await until_waiting(urls.migrator, len(waiting))
+        await in_the_middle.rollback()
+        await other.close()
+
+        told = await asyncio.gather(*waiting)
+        assert not [answer for answers in told for answer in answers if isinstance(answer, Exception)]
+        assert (await shelf.levels())["SKIN"].held_grams == 21
+
+    assert metric("venus_db_retries_total", service="inventory", sqlstate="40P01") == deadlocks
+
+
+async def test_what_is_written_is_never_changed(urls: DatabaseUrls) -> None:
+    for table in ("movement", "reservation_line", "oversale", "opening_line"):
+        for change in ("UPDATE {} SET bird_count = 1", "DELETE FROM {}", "TRUNCATE {} CASCADE"):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await fetch(urls.service, change.format(table))
+            with pytest.raises(asyncpg.RestrictViolationError, match="what was written stays"):
+                await fetch(urls.migrator, change.format(table))
 
 
 async def test_the_service_can_do_no_more_than_its_work(urls: DatabaseUrls) -> None:
@@ -252,22 +284,22 @@ POOL: Final = "INSERT INTO pool VALUES (1, 'BROILER', "
 MOVEMENT: Final = "INSERT INTO movement VALUES (1, 'BROILER', 'SKIN', 1, "
 
 
-@pytest.mark.parametrize(
-    ("constraint", "statement"),
-    [
-        ("held_within_on_hand", POOL + "'SKIN', 10, 11, 0, 0, 0, now())"),
-        ("held_is_never_negative", POOL + "'SKIN', 10, -1, 0, 0, 0, now())"),
-        ("birds_only_on_live", POOL + "'SKIN', 10, 0, 1, 0, 0, now())"),
-        ("reason_gives_the_direction", MOVEMENT + "5, 0, 5, 0, 'SALE', 'r', '2026-01-05', 'a', '', now())"),
-        ("reason_gives_the_direction", MOVEMENT + "-5, 0, 5, 0, 'OPENING_BALANCE', 'r', '2026-01-05', 'a', '', now())"),
-        ("reason_gives_the_direction", MOVEMENT + "5, 0, 5, 0, 'GIFT', 'r', '2026-01-05', 'a', '', now())"),
-        ("movement_has_a_reference", MOVEMENT + "5, 0, 5, 0, 'ADJUSTMENT', '', '2026-01-05', 'a', '', now())"),
-        ("movement_moves", MOVEMENT + "0, 0, 5, 0, 'ADJUSTMENT', 'r', '2026-01-05', 'a', '', now())"),
-        ("balance_is_never_negative", MOVEMENT + "-5, 0, -5, 0, 'SALE', 'r', '2026-01-05', 'a', '', now())"),
-    ],
+IMPOSSIBLE: Final = (
+    ("held_within_on_hand", POOL + "'SKIN', 10, 11, 0, 0, 0, now())"),
+    ("held_is_never_negative", POOL + "'SKIN', 10, -1, 0, 0, 0, now())"),
+    ("birds_only_on_live", POOL + "'SKIN', 10, 0, 1, 0, 0, now())"),
+    ("reason_gives_the_direction", MOVEMENT + "5, 0, 5, 0, 'SALE', 'r', '2026-01-05', 'a', '', now())"),
+    ("reason_gives_the_direction", MOVEMENT + "-5, 0, 5, 0, 'OPENING_BALANCE', 'r', '2026-01-05', 'a', '', now())"),
+    ("reason_gives_the_direction", MOVEMENT + "5, 0, 5, 0, 'GIFT', 'r', '2026-01-05', 'a', '', now())"),
+    ("movement_has_a_reference", MOVEMENT + "5, 0, 5, 0, 'ADJUSTMENT', '', '2026-01-05', 'a', '', now())"),
+    ("movement_moves", MOVEMENT + "0, 0, 5, 0, 'ADJUSTMENT', 'r', '2026-01-05', 'a', '', now())"),
+    ("balance_is_never_negative", MOVEMENT + "-5, 0, -5, 0, 'SALE', 'r', '2026-01-05', 'a', '', now())"),
 )
-async def test_the_database_itself_refuses_what_cannot_be(constraint: str, statement: str, urls: DatabaseUrls) -> None:
+
+
+async def test_the_database_itself_refuses_what_cannot_be(urls: DatabaseUrls) -> None:
     await fetch(urls.migrator, "INSERT INTO store VALUES (1, 'ACTIVE', 'Asia/Kolkata', 1)")
 
-    with pytest.raises(asyncpg.CheckViolationError, match=constraint):
-        await fetch(urls.service, statement)
+    for constraint, statement in IMPOSSIBLE:
+        with pytest.raises(asyncpg.CheckViolationError, match=constraint):
+            await fetch(urls.service, statement)

@@ -1,5 +1,8 @@
 import asyncio
 
+from grpc.aio import AioRpcError
+
+from tests.integration.inventory.conftest import OpenRoom
 from tests.integration.inventory.stock_room import (
     BROILER,
     LIVE,
@@ -10,9 +13,10 @@ from tests.integration.inventory.stock_room import (
     balance,
     line,
     opening,
+    refusal,
     refused,
 )
-from venus.inventory.v1 import inventory_service_pb2 as pb
+from venus_kit.grpc_status import status_of_rpc_error
 from venus_kit.testing import metric
 
 
@@ -67,17 +71,19 @@ async def test_a_pool_opens_once_and_a_refused_opening_opens_nothing(room: Stock
     await room.open(balance(5_000, SKINLESS))
 
 
-async def test_many_openings_of_one_pool_at_once_have_one_winner(room: StockRoom) -> None:
-    requests = [opening(balance(1_000 + turn), balance(5, SKINLESS)) for turn in range(20)]
+async def test_many_openings_of_one_pool_at_once_have_one_winner(open_room: OpenRoom) -> None:
+    rooms = [await open_room() for _ in range(4)]
+    for form in (SKIN, LIVE):
+        answers = await asyncio.gather(
+            *(rooms[n % 4].open(balance(1_000 + n, form), balance(5, SKINLESS)) for n in range(20)),
+            return_exceptions=True,
+        )
+        losers = [status_of_rpc_error(one) for one in answers if isinstance(one, AioRpcError)]
+        assert len(losers) == (19 if form == SKIN else 20)
+        assert {refusal(one).reason for one in losers} == {"POOL_ALREADY_OPEN"}
 
-    answers = await asyncio.gather(
-        *(room.orchestrator.OpenStock(request, metadata=room.as_person()) for request in requests),
-        return_exceptions=True,
-    )
-
-    assert len([one for one in answers if isinstance(one, pb.OpenStockResponse)]) == 1
-    assert await room.count("pool") == 2
-    await assert_book_is_whole(room.urls.migrator)
+    assert await rooms[0].count("pool") == 2
+    await assert_book_is_whole(rooms[0].urls.migrator)
 
 
 async def test_twins_in_flight_get_one_answer(room: StockRoom) -> None:

@@ -1,6 +1,7 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
+import asyncpg
 import pytest
 
 from tests.integration.inventory.conftest import OpenRoom
@@ -22,6 +23,7 @@ from tests.integration.inventory.stock_room import (
     refused,
     releasing,
     repeat,
+    until_waiting,
     wanted,
 )
 from venus.inventory.v1 import inventory_service_pb2 as pb
@@ -358,6 +360,25 @@ async def test_a_repeat_of_a_hold_that_ran_out_but_still_has_its_stock_holds_on(
     assert (await refused(room.orchestrator.ReserveStock(wanted(line(8_000))))).reason == "INSUFFICIENT_STOCK"
     assert (await room.skin()).held_grams == 8_000
     await assert_book_is_whole(room.urls.migrator)
+
+
+async def test_what_happens_while_a_repeat_waits_for_its_pools_counts(room: StockRoom) -> None:
+    """The id is looked at before the lock and after it: an end in between is the answer."""
+    await room.open()
+    request = wanted(line(8_000), ttl=A_MOMENT)
+    await room.orchestrator.ReserveStock(request)
+    await asyncio.sleep(0.01)
+    other = await asyncpg.connect(room.urls.migrator)
+    async with other.transaction():
+        await other.execute("SELECT * FROM pool FOR UPDATE")
+        waiting = asyncio.ensure_future(refused(room.orchestrator.ReserveStock(repeat(request))))
+        await until_waiting(room.urls.migrator)
+        await other.execute("UPDATE reservation SET state = 'RELEASED', ended_at = venus_now()")
+        await other.execute("UPDATE pool SET held_grams = 0")
+    await other.close()
+
+    assert (await waiting).reason == "RESERVATION_RELEASED"
+    assert (await room.skin()).held_grams == 0
 
 
 async def test_a_store_in_trouble_is_not_asked(room: StockRoom) -> None:
