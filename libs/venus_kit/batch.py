@@ -45,7 +45,7 @@ class BatchDoor:
             answers = self._read_all(items, read)
             good = [value for value in answers if not isinstance(value, Exception)]
             ran = iter(await run(good) if good else [])
-            merged = [value if isinstance(value, Exception) else next(ran) for value in answers]
+            merged: list[Got | Exception] = [value if isinstance(value, Exception) else next(ran) for value in answers]
             for error in {id(answer): answer for answer in merged if isinstance(answer, Exception)}.values():
                 report_error(error, name)
         return [self._outcome(name, answer, outcome_type, write) for answer in merged]
@@ -54,7 +54,7 @@ class BatchDoor:
         values: list[Wanted | Exception] = []
         for item in items:
             try:
-                self._validation.check(item, below="request.")
+                self._validation.check_item(item)
                 values.append(read(item))
             except Refusal as refusal:
                 values.append(refusal)

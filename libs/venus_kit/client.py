@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import grpc
+import grpc.aio
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.descriptor_pb2 import MethodOptions
 
@@ -36,7 +37,7 @@ def connect(target: str, identity: ServiceIdentity, services: Iterable[ServiceDe
     caller = _Caller(identity, services)
     return grpc.aio.insecure_channel(
         target,
-        interceptors=[_Unary(caller), _Streaming(caller)],
+        interceptors=cast("Any", [_Unary(caller), _Streaming(caller)]),  # the stubs have no type for these
         options=[
             ("grpc.enable_retries", 0),
             ("grpc.max_receive_message_length", MESSAGE_BYTES),

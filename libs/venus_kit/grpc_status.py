@@ -1,9 +1,10 @@
 """Refusals, weather and bugs as google.rpc.Status, and back."""
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, cast
 
 import grpc
+import grpc.aio
 from google.protobuf.any_pb2 import Any as ProtoAny
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import code_pb2, error_details_pb2
@@ -80,7 +81,8 @@ def refusal_of(status: Status) -> ToldRefusal | None:
 def _violations(detail: ProtoAny) -> list[FieldViolation]:
     bad = error_details_pb2.BadRequest()
     detail.Unpack(bad)
-    return [FieldViolation(v.field, v.description, v.reason) for v in bad.field_violations]
+    found = cast("Iterable[Any]", bad.field_violations)  # the stubs do not know `reason` yet
+    return [FieldViolation(v.field, v.description, v.reason) for v in found]
 
 
 def grpc_code(status: Status) -> grpc.StatusCode:
@@ -90,7 +92,7 @@ def grpc_code(status: Status) -> grpc.StatusCode:
 
 def status_of_rpc_error(error: grpc.aio.AioRpcError) -> Status:
     """The rich status of a failed call; a plain one when the server sent none."""
-    for key, value in error.trailing_metadata() or ():
+    for key, value in cast("Iterable[tuple[str, str | bytes]]", error.trailing_metadata() or ()):
         if key == DETAILS_KEY and isinstance(value, bytes):
             return Status.FromString(value)
     code = error.code()

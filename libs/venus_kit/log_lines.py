@@ -33,15 +33,15 @@ _ROW_IN_ERROR: Final = re.compile(r"^DETAIL: .*$|(?<=invalid input for query arg
 _DROPPED: Final = Counter("venus_log_lines_dropped_total", "Log lines that nobody read in time.")
 
 
-def install(service: str, speaks: Callable[[], str], trace_id: Callable[[], str]) -> Callable[[], None]:
+def install(service: Callable[[], str], trace_id: Callable[[], str]) -> Callable[[], None]:
     """Send all log records through one handler of the process; returns what undoes it.
 
-    `speaks` names the service in the present context, `trace_id` its trace; `service` answers for other threads.
+    `service` names the service that speaks in the present context, `trace_id` its trace.
     """
     root = logging.getLogger()
     handler = next((h for h in root.handlers if isinstance(h, LogLines)), None)
     if handler is None:
-        handler = LogLines(service, speaks, trace_id)
+        handler = LogLines(service, trace_id)
         handler.level_before = root.level
         root.addHandler(handler)
         root.setLevel(logging.INFO)
@@ -61,13 +61,12 @@ def install(service: str, speaks: Callable[[], str], trace_id: Callable[[], str]
 class LogLines(logging.Handler):
     """Writes records as JSON lines."""
 
-    def __init__(self, service: str, speaks: Callable[[], str], trace_id: Callable[[], str]) -> None:
+    def __init__(self, service: Callable[[], str], trace_id: Callable[[], str]) -> None:
         """Start the writer; see `install`."""
         super().__init__()
         self.users = 0
         self.level_before = logging.WARNING
         self._service = service
-        self._speaks = speaks
         self._trace_id = trace_id
         self._lines: deque[bytes] = deque()
         self._some = threading.Event()
@@ -92,14 +91,14 @@ class LogLines(logging.Handler):
         told: dict[str, object] = {
             "ts": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
-            "service": self._speaks() or self._service,
+            "service": self._service(),
             "logger": record.name,
             "message": without_row(record.getMessage()),
             "trace_id": self._trace_id(),
             "saga_id": saga_id_var.get(),
         }
         for key, value in vars(record).items():
-            if key not in _PLAIN and key not in told:
+            if key not in _PLAIN and not told.get(key):  # work for many callers names trace and saga by itself
                 told[key] = value
         if record.exc_info and record.exc_info[0] is not None:
             told["exception"] = without_row(logging.Formatter().formatException(record.exc_info))

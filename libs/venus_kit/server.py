@@ -2,20 +2,19 @@
 
 import asyncio
 import contextlib
-import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import grpc
+import grpc.aio
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
-from google.rpc.status_pb2 import Status
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from grpc_status import rpc_status
-from prometheus_client import Counter, Histogram, make_asgi_app
+from prometheus_client import Counter, Histogram, make_asgi_app  # pyright: ignore[reportUnknownVariableType] - its Callable is bare
 
 from venus_kit import telemetry
 from venus_kit.access import AccessRules, Caller, Person, Rule, set_caller
@@ -27,6 +26,13 @@ from venus_kit.http import serving_http
 from venus_kit.identity import ASSERTION_KEY, AssertionVerifier, PublicKeys, ServiceVerifier
 from venus_kit.settings import ServiceSettings
 from venus_kit.validation import Validation
+
+Asgi = Callable[[Any, Any, Any], Awaitable[None]]
+
+if TYPE_CHECKING:
+    Interceptor = grpc.aio.ServerInterceptor[Any, Any]
+else:  # the library's class takes parameters in its stubs only
+    Interceptor = grpc.aio.ServerInterceptor
 
 HANDLED: Final = Counter("grpc_server_handled_total", "RPCs answered, by method and code", ["method", "code"])
 SECONDS: Final = Histogram("grpc_server_handling_seconds", "Time to answer an RPC", ["method"])
@@ -54,7 +60,7 @@ class Running:
     metrics_port: int
 
 
-class Door(grpc.aio.ServerInterceptor):
+class Door(Interceptor):
     """The one interceptor: knows the caller, enforces access and field rules, turns errors into statuses."""
 
     def __init__(self, rules: AccessRules, keys: PublicKeys, validation: Validation) -> None:
@@ -77,11 +83,12 @@ class Door(grpc.aio.ServerInterceptor):
         return self._wrapped[path]
 
     def _wrap(self, rule: Rule, handler: Any) -> Any:
+        make = cast("Any", grpc)  # the stubs leave the handlers' types open
         if handler.response_streaming:
-            return grpc.unary_stream_rpc_method_handler(
+            return make.unary_stream_rpc_method_handler(
                 self._streaming(rule, handler.unary_stream), handler.request_deserializer, handler.response_serializer
             )
-        return grpc.unary_unary_rpc_method_handler(
+        return make.unary_unary_rpc_method_handler(
             self._unary(rule, handler.unary_unary), handler.request_deserializer, handler.response_serializer
         )
 
@@ -135,8 +142,8 @@ class Door(grpc.aio.ServerInterceptor):
         self._validation.check(request)
 
     def admit_item(self, rule: Rule, item: Any) -> Person:
-        """Let one item of a USER batch in: its fields are right and its person may. Errors: as for a call of its own."""
-        self._validation.check(item, below="request.")
+        """Let one item of a USER batch in, or raise why not, as for a call of its own; answers whose it is."""
+        self._validation.check_item(item)
         if not item.context.assertion:
             raise NotSignedIn
         person = self._people.person(item.context.assertion)
@@ -150,7 +157,7 @@ def _metadata(context: grpc.aio.ServicerContext[Any, Any]) -> dict[str, str]:
 
 def _admit_budget(context: grpc.aio.ServicerContext[Any, Any]) -> float:
     """Seconds this call may take: what the caller waits, or a default when it did not say."""
-    remaining: float | None = context.time_remaining()
+    remaining = cast("float | None", context.time_remaining())
     budget = DEFAULT_BUDGET_S if remaining is None else min(remaining, DEFAULT_BUDGET_S)
     set_remaining(budget)
     return budget
@@ -160,11 +167,7 @@ async def _abort(context: grpc.aio.ServicerContext[Any, Any], method: str, error
     if isinstance(error, TimeoutError):
         await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "The caller's time is up.")
     report_error(error, method)
-    await context.abort_with_status(_to_grpc(status_of(error)))
-
-
-def _to_grpc(status: Status) -> grpc.Status:
-    return rpc_status.to_status(status)
+    await cast("Any", context).abort_with_status(rpc_status.to_status(status_of(error)))  # missing in the stubs
 
 
 def _count(method: str, error: Exception | None, started: float) -> None:
@@ -187,7 +190,7 @@ async def serving(
     ready: Callable[[], Awaitable[bool]],
 ) -> AsyncIterator[Running]:
     """Serve until the block ends; then say NOT_SERVING, let callers see it, and finish what is in flight."""
-    server = grpc.aio.server(
+    server: grpc.aio.Server = cast("Any", grpc.aio).server(
         interceptors=[door],
         options=[
             ("grpc.max_receive_message_length", MESSAGE_BYTES),
@@ -225,7 +228,7 @@ class Readiness:
         self._names = ("", *names)
         self._leaving = False
         self._up = False
-        self.health = health.aio.HealthServicer()
+        self.health: Any = cast("Any", health).aio.HealthServicer()  # missing in the stubs
 
     async def watch(self) -> None:
         """Ask again and again, and tell gRPC health."""
@@ -252,9 +255,9 @@ class Readiness:
         for name in self._names:
             await self.health.set(name, status)
 
-    def app(self) -> Any:
+    def app(self) -> Asgi:
         """ASGI: `/metrics`, `/healthz` (the process lives), `/readyz` (it can work)."""
-        metrics = make_asgi_app()
+        metrics = cast("Asgi", make_asgi_app())
 
         async def serve(scope: Any, receive: Any, send: Any) -> None:
             if scope["path"] == "/metrics":
@@ -267,12 +270,3 @@ class Readiness:
             await send({"type": "http.response.body", "body": body})
 
         return serve
-
-
-async def until_told_to_stop() -> None:
-    """Wait for SIGTERM or SIGINT."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    await stop.wait()

@@ -75,7 +75,7 @@ def setup(name: str, settings: ProcessSettings, *, decides_sampling: bool = Fals
     if settings.otlp_endpoint:
         post = SpanPost(OTLPSpanExporter(endpoint=settings.otlp_endpoint, timeout=_EXPORT_TIMEOUT_S))
         provider.add_span_processor(post)
-    stop_logging = log_lines.install(name, lambda: _service_name(name), current_trace_id)
+    stop_logging = log_lines.install(lambda: _service_name(name), current_trace_id)
     if settings.sentry_dsn:
         error_reports.start(settings.sentry_dsn, name, settings.environment)
     telemetry = Telemetry(name, provider.get_tracer("venus"), decides_sampling, post, stop_logging)
@@ -139,7 +139,8 @@ def _traceparent(span: Span) -> str:
     return f"00-{it.trace_id:032x}-{it.span_id:016x}-{it.trace_flags & 1:02x}" if it.is_valid else ""
 
 
-def _is_sampled(traceparent: str) -> bool:
+def is_sampled(traceparent: str) -> bool:
+    """Whether spans of this trace are kept; looks at the flags alone."""
     return traceparent[-1:] in _SAMPLED_ENDINGS
 
 
@@ -173,7 +174,7 @@ class ItemSpan:
 
 def start_item_span(name: str, traceparent: str, *, kind: SpanKind = SpanKind.CLIENT) -> ItemSpan:
     """Start a child of `traceparent`; whoever starts it ends it. An unsampled one costs a look at one character."""
-    if not _is_sampled(traceparent):
+    if not is_sampled(traceparent):
         return ItemSpan(traceparent, None)
     parent = parse_traceparent(traceparent)
     if parent is None:
@@ -192,7 +193,7 @@ def item_spans(name: str, traceparents: Sequence[str]) -> Generator[None]:
         with server_span(name, traceparents[0]):
             yield
         return
-    spans = [start_item_span(name, it, kind=SpanKind.SERVER) for it in traceparents if _is_sampled(it)]
+    spans = [start_item_span(name, it, kind=SpanKind.SERVER) for it in traceparents if is_sampled(it)]
     error: BaseException | None = None
     try:
         yield

@@ -28,6 +28,12 @@ class Validation:
                 ]
             )
 
+    def check_item(self, item: Message) -> None:
+        """The same for one item of a batch (`context`, `request`), told as the call that it is."""
+        self.check(item, below="request.")
+        if not item.HasField("request"):  # what is not there has no rules of its own
+            self.check(cast("Any", item).request)
+
 
 def _path(violation: protovalidate.Violation) -> str:
     """`lines[0].weight_grams`; the message itself is the empty path."""

@@ -1,11 +1,9 @@
 """The ledger's door: proto to domain values, to the operation, and back; decides nothing."""
 
 from collections.abc import Sequence
-from datetime import date
 from typing import Any, Final
 from uuid import UUID
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from prometheus_client import Counter
 
 from services.ledger import operations
@@ -15,13 +13,14 @@ from services.ledger.domain.stores import StoreFacts, StoreStatus
 from services.ledger.store import Tx
 from venus.ledger.v1 import account_pb2, ledger_service_pb2_grpc
 from venus.ledger.v1 import ledger_service_pb2 as pb
-from venus.type.v1 import item_context_pb2, payment_pb2, store_pb2
+from venus.type.v1 import payment_pb2, store_pb2
 from venus_kit import telemetry
 from venus_kit.access import current_caller
 from venus_kit.batch import BatchDoor
-from venus_kit.errors import FieldViolation, InvalidRequest, NotSignedIn
+from venus_kit.errors import NotSignedIn
 from venus_kit.lane import Lane
 from venus_kit.postgres import Database
+from venus_kit.wire import date_of, timestamp_of, trace_id_of
 
 ENTRIES: Final = Counter("venus_ledger_entries_total", "Entries booked, without repeats.", ["kind"])
 
@@ -89,14 +88,16 @@ class LedgerHandlers(ledger_service_pb2_grpc.LedgerServiceServicer):
 
 
 def _event_of_item(item: pb.PostEntryItem) -> Event:
-    return _event(item.request, item.context.actor.subject or current_caller().name, _trace_id(item.context))
+    return _event(
+        item.request, item.context.actor.subject or current_caller().name, trace_id_of(item.context.traceparent)
+    )
 
 
 def _event(request: pb.PostEntryRequest, actor: str, trace_id: str) -> Event:
     return Event(
         entry_id=UUID(request.entry_id),
         store_id=request.store_id,
-        original_date=_date("business_date", request.business_date),
+        original_date=date_of("business_date", request.business_date),
         sale=_sale(request.sale),
         actor=actor,
         trace_id=trace_id,
@@ -110,19 +111,6 @@ def _sale(facts: pb.SaleFacts) -> Sale:
         total_paise=facts.total_paise,
         customer_id=UUID(facts.customer_id) if facts.customer_id else None,
     )
-
-
-def _date(field: str, text: str) -> date:
-    """The proto's pattern lets 2026-02-30 through; the calendar does not."""
-    try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise InvalidRequest(violations=[FieldViolation(field, "is no date of the calendar")]) from error
-
-
-def _trace_id(context: item_context_pb2.ItemContext) -> str:
-    """The trace of the item itself, which is seldom that of the batch."""
-    return context.traceparent.split("-")[1] if context.traceparent else telemetry.current_trace_id()
 
 
 def _store_facts(facts: store_pb2.StoreFacts) -> StoreFacts:
@@ -145,8 +133,6 @@ def _posted(booked: Booked) -> pb.PostEntryResponse:
 
 
 def _entry(entry: Entry) -> account_pb2.Entry:
-    created_at = Timestamp()
-    created_at.FromDatetime(entry.created_at)
     return account_pb2.Entry(
         entry_id=str(entry.entry_id),
         kind=_TO_ENTRY_KIND[entry.kind],
@@ -163,5 +149,5 @@ def _entry(entry: Entry) -> account_pb2.Entry:
             )
             for posting in entry.postings
         ],
-        create_time=created_at,
+        create_time=timestamp_of(entry.created_at),
     )

@@ -39,7 +39,7 @@ async def connected(settings: Settings, identity: ServiceIdentity) -> AsyncItera
         )
     finally:
         for channel in (inventory, sales, ledger):
-            await channel.close()
+            await channel.close(None)
 
 
 def _services(module: Any) -> list[Any]:

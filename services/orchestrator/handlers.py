@@ -3,14 +3,15 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from datetime import UTC, datetime
+from dataclasses import asdict
+from datetime import datetime
 from typing import Any, Final, cast
 from uuid import UUID
 
 from services.orchestrator import replies
 from services.orchestrator.domain.refusals import PaymentMethodNotOffered, TransactionNotFound
 from services.orchestrator.sagas.sale import SALE, Order, OrderLine, Payload
-from services.orchestrator.store import Filters, Scope, Tx
+from services.orchestrator.store import Filters, Scope, TransactionRow, Tx
 from venus.orchestrator.v1 import orchestrator_service_pb2 as pb
 from venus.orchestrator.v1 import orchestrator_service_pb2_grpc
 from venus.sales.v1.sale_pb2 import SaleType
@@ -26,6 +27,7 @@ from venus_kit.postgres import Database
 from venus_kit.saga.answers import Answer, Waiter
 from venus_kit.saga.run import SagaRun
 from venus_kit.saga.runner import Runner
+from venus_kit.wire import time_of
 
 FINGERPRINT_VERSION: Final = 1
 PAGE_SIZE: Final = 50
@@ -51,8 +53,11 @@ class OrchestratorHandlers(orchestrator_service_pb2_grpc.OrchestratorServiceServ
         patience_s = DEFAULT_PATIENCE_S if left_s is None else left_s - REPLY_MARGIN_S
         run = self._run(request, person, telemetry.current_traceparent())
         waiter = self._runner.submit(run)
-        await asyncio.wait([waiter.future], timeout=patience_s)
-        return _reply_or_raise(request, run, waiter)
+        try:
+            await asyncio.wait([waiter.future], timeout=patience_s)
+            return _reply_or_raise(request, run, waiter)
+        finally:
+            waiter.future.cancel()  # a till that went away must not be waited for
 
     async def BatchCreateSales(
         self, request: pb.BatchCreateSalesRequest, context: Any
@@ -65,9 +70,9 @@ class OrchestratorHandlers(orchestrator_service_pb2_grpc.OrchestratorServiceServ
                 waiting[asked.waiter.future] = asked
             except Refusal as refusal:
                 refused.append(pb.CreateSaleOutcome(index=index, error=status_of(refusal)))
-        if refused:
-            yield pb.BatchCreateSalesResponse(outcomes=refused)
         try:
+            if refused:
+                yield pb.BatchCreateSalesResponse(outcomes=refused)
             while waiting:
                 answered = await _next_group(waiting)
                 yield pb.BatchCreateSalesResponse(outcomes=[asked.outcome() for asked in answered])
@@ -120,18 +125,12 @@ class OrchestratorHandlers(orchestrator_service_pb2_grpc.OrchestratorServiceServ
         return pb.GetTransactionResponse(transaction=replies.transaction(row, with_steps=True))
 
     async def ListTransactions(self, request: pb.ListTransactionsRequest, context: Any) -> pb.ListTransactionsResponse:
-        named = {
-            "status": request.status,
-            "store_id": request.store_id,
-            "from": request.create_time_from.ToJsonString() if request.HasField("create_time_from") else "",
-            "before": request.create_time_before.ToJsonString() if request.HasField("create_time_before") else "",
-            "trace_id": request.trace_id,
-        }
-        after = _after(decode_token(request.page_token, named)) if request.page_token else None
+        filters = _filters(request)
+        after = _after(decode_token(request.page_token, asdict(filters), shape=(datetime, UUID)))
         size = request.page_size or PAGE_SIZE
-        rows = await self._database.run(Tx.list_transactions, _scope(), _filters(request), after, size + 1)
+        rows = await self._database.run(Tx.list_transactions, _scope(), filters, after, size + 1)
         page = rows[:size]
-        token = encode_token(named, [page[-1].created_at.isoformat(), str(page[-1].log.id)]) if len(rows) > size else ""
+        token = encode_token(asdict(filters), _key(page[-1])) if len(rows) > size else ""
         return pb.ListTransactionsResponse(
             transactions=[replies.transaction(row, with_steps=False) for row in page], next_page_token=token
         )
@@ -235,8 +234,12 @@ def _filters(request: pb.ListTransactionsRequest) -> Filters:
 
 
 def _time(request: pb.ListTransactionsRequest, field: str) -> datetime | None:
-    return getattr(request, field).ToDatetime(tzinfo=UTC) if cast("Any", request).HasField(field) else None
+    return time_of(field, getattr(request, field)) if cast("Any", request).HasField(field) else None
 
 
-def _after(key: Sequence[Any] | None) -> tuple[datetime, UUID] | None:
-    return (datetime.fromisoformat(key[0]), UUID(key[1])) if key else None
+def _key(row: TransactionRow) -> tuple[datetime, UUID]:
+    return row.created_at, UUID(int=row.log.id.int)  # the driver's UUIDs are of a class of their own
+
+
+def _after(key: Sequence[object] | None) -> tuple[datetime, UUID] | None:
+    return cast("tuple[datetime, UUID]", tuple(key)) if key else None

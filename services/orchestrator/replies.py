@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, cast
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from services.orchestrator.sagas.sale import Payload, sale_of
 from services.orchestrator.store import TransactionRow
 from venus.orchestrator.v1 import orchestrator_service_pb2 as pb
@@ -14,6 +12,7 @@ from venus.sales.v1 import sale_pb2
 from venus_kit.grpc_status import status_of
 from venus_kit.saga.answers import Happened
 from venus_kit.saga.run import Status
+from venus_kit.wire import timestamp_of
 
 _STATUS: Final[Mapping[Status, Any]] = {
     status: transaction_pb2.TransactionStatus.Value(f"TRANSACTION_STATUS_{status.value}") for status in Status
@@ -60,10 +59,10 @@ def transaction(row: TransactionRow, *, with_steps: bool) -> transaction_pb2.Tra
         epoch=log.epoch,
         actor=row.actor,
         error_message=row.error_message,
-        create_time=_timestamp(row.created_at),
-        update_time=_timestamp(row.updated_at),
-        next_attempt_time=_timestamp(row.next_attempt_at),
-        finish_time=_timestamp(row.finished_at),
+        create_time=timestamp_of(row.created_at),
+        update_time=timestamp_of(row.updated_at),
+        next_attempt_time=timestamp_of(row.next_attempt_at),
+        finish_time=timestamp_of(row.finished_at),
     )
     if log.refusal is not None:
         shown.refusal.CopyFrom(status_of(log.refusal))
@@ -78,15 +77,7 @@ def _step(tried: Mapping[str, Any]) -> transaction_pb2.TransactionStep:
     return transaction_pb2.TransactionStep(
         name=tried["name"],
         attempt=tried["attempt"],
-        start_time=_timestamp(datetime.fromtimestamp(tried["started"], UTC)),
-        end_time=_timestamp(datetime.fromtimestamp(tried["ended"], UTC)),
+        start_time=timestamp_of(datetime.fromtimestamp(tried["started"], UTC)),
+        end_time=timestamp_of(datetime.fromtimestamp(tried["ended"], UTC)),
         outcome=tried["outcome"],
     )
-
-
-def _timestamp(at: datetime | None) -> Timestamp | None:
-    if at is None:
-        return None
-    stamp = Timestamp()
-    stamp.FromDatetime(at)
-    return stamp

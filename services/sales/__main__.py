@@ -5,19 +5,17 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
 
-import uvloop
-
 from services.sales.handlers import SalesHandlers
 from services.sales.settings import Settings
 from services.sales.store import Tx
 from venus.sales.v1 import sales_service_pb2, sales_service_pb2_grpc
 from venus.type.v1 import access_pb2
-from venus_kit import telemetry
 from venus_kit.access import AccessRules
 from venus_kit.batch import BatchDoor
 from venus_kit.identity import PublicKeys
 from venus_kit.postgres import Database
-from venus_kit.server import Door, Running, Servicer, serving, until_told_to_stop
+from venus_kit.process import run
+from venus_kit.server import Door, Running, Servicer, serving
 from venus_kit.sql import Queries
 from venus_kit.validation import Validation
 
@@ -46,16 +44,5 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         await database.close()
 
 
-async def main() -> None:
-    """Serve until told to stop."""
-    settings = Settings.from_environment()
-    process = telemetry.setup(NAME, settings)
-    try:
-        async with running(settings):
-            await until_told_to_stop()
-    finally:
-        process.shutdown()
-
-
 if __name__ == "__main__":
-    uvloop.run(main())
+    run(NAME, Settings, running)

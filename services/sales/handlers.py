@@ -1,12 +1,10 @@
 """The door of sales: proto to domain values, to the operation, and back; decides nothing."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime
 from functools import partial
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from prometheus_client import Counter
 
 from services.sales import operations
@@ -28,12 +26,12 @@ from services.sales.operations import SaleFilter
 from services.sales.store import Tx
 from venus.sales.v1 import sale_pb2, sales_service_pb2_grpc
 from venus.sales.v1 import sales_service_pb2 as pb
-from venus.type.v1 import item_context_pb2, payment_pb2, stock_pb2
-from venus_kit import telemetry
+from venus.type.v1 import payment_pb2, stock_pb2
 from venus_kit.batch import BatchDoor
 from venus_kit.errors import FieldViolation, InvalidRequest
 from venus_kit.lane import Lane
 from venus_kit.postgres import Database
+from venus_kit.wire import date_of, time_of, timestamp_of, trace_id_of
 
 _RECORDED: Final = Counter(
     "venus_sales_recorded_total", "Sales recorded, without repeats.", ["sale_type", "payment_method"]
@@ -167,12 +165,12 @@ def _new_sale(item: pb.RecordSaleItem) -> NewSale:
         sale_type=_SALE_TYPE[request.sale_type],
         payment_method=_PAYMENT_METHOD[request.payment_method],
         customer_id=_id_or_none(request.customer_id),
-        business_date=_date("business_date", request.business_date),
+        business_date=date_of("business_date", request.business_date),
         lines=tuple(_sold_line(f"lines[{index}]", line) for index, line in enumerate(request.lines)),
         total_paise=request.total_paise,
-        hold_until=_time("hold_until_time", request.hold_until_time),
+        hold_until=time_of("hold_until_time", request.hold_until_time),
         cashier=item.context.actor.subject,
-        correlation_id=_trace_id(item.context),
+        correlation_id=trace_id_of(item.context.traceparent),
     )
 
 
@@ -190,7 +188,7 @@ def _sold_line(path: str, line: sale_pb2.SaleLine) -> SaleLine:
 
 
 def _recorded(recorded: Recorded) -> pb.RecordSaleResponse:
-    return pb.RecordSaleResponse(receipt_number=recorded.receipt_number, create_time=_timestamp(recorded.created_at))
+    return pb.RecordSaleResponse(receipt_number=recorded.receipt_number, create_time=timestamp_of(recorded.created_at))
 
 
 def _key_to_close(item: pb.CloseSaleItem) -> SaleKey:
@@ -204,7 +202,7 @@ def _closed(end: Recorded | Closed) -> pb.CloseSaleResponse:
 def _filter(request: pb.ListSalesRequest) -> SaleFilter:
     return SaleFilter(
         store_id=request.store_id,
-        business_date=_date("business_date", request.business_date) if request.business_date else None,
+        business_date=date_of("business_date", request.business_date) if request.business_date else None,
         status=_SALE_STATUS.get(request.status),
         payment_method=_PAYMENT_METHOD.get(request.payment_method),
     )
@@ -224,7 +222,7 @@ def _sale(sale: Sale) -> sale_pb2.Sale:
         business_date=sale.business_date.isoformat(),
         correlation_id=sale.correlation_id,
         cashier=sale.cashier,
-        create_time=_timestamp(sale.created_at),
+        create_time=timestamp_of(sale.created_at),
         lines=[_line(line) for line in sale.lines],
     )
 
@@ -244,32 +242,6 @@ def _line(line: SaleLine) -> sale_pb2.SaleLine:
 
 def _id_or_none(text: str) -> UUID | None:
     return UUID(text) if text else None
-
-
-def _trace_id(context: item_context_pb2.ItemContext) -> str:
-    """The trace of the item itself, which is seldom that of the batch."""
-    return context.traceparent.split("-")[1] if context.traceparent else telemetry.current_trace_id()
-
-
-def _timestamp(moment: datetime) -> Timestamp:
-    timestamp = Timestamp()
-    timestamp.FromDatetime(moment)
-    return timestamp
-
-
-def _time(field: str, timestamp: Timestamp) -> datetime:
-    try:
-        return timestamp.ToDatetime(tzinfo=UTC)
-    except (ValueError, OverflowError) as error:
-        raise _invalid(field, "is no time of the calendar") from error
-
-
-def _date(field: str, text: str) -> date:
-    """The proto's pattern lets 2026-02-30 through; the calendar does not."""
-    try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise _invalid(field, "is no date of the calendar") from error
 
 
 def _known(words: Mapping[Any, Word], number: int, field: str) -> Word:

@@ -45,7 +45,7 @@ class Log(Protocol):
     """The transaction log. Errors of every call: Weather."""
 
     async def begin(self, runs: Sequence[SagaRun]) -> Mapping[UUID, LogRow]:
-        """Insert the runs (PENDING, or FAILED with their refusal) at epoch 1; answers the rows that were there before."""
+        """Insert the runs (PENDING, or FAILED and why) at epoch 1; answers the rows that were there before."""
         ...
 
     async def find(self, ids: Collection[UUID]) -> Mapping[UUID, LogRow]:

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import grpc
+import grpc.aio
 
 from venus_kit.grpc_status import refusal_of
 from venus_kit.saga.outcome import Done, Outcome, Refused, Unknown

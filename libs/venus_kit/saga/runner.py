@@ -18,7 +18,7 @@ from uuid import UUID
 from prometheus_client import Counter, Gauge, Histogram
 
 from venus_kit import telemetry
-from venus_kit.errors import IdempotencyMismatch, TooBusy, Weather
+from venus_kit.errors import IdempotencyMismatch, Kind, Refusal, TooBusy, Weather
 from venus_kit.failpoint import failpoint
 from venus_kit.lane import Lane
 from venus_kit.saga.answers import Answers, Waiter
@@ -27,6 +27,7 @@ from venus_kit.saga.log import Log, LogRow, Parking
 from venus_kit.saga.outcome import Done, Outcome, Refused, Unknown
 from venus_kit.saga.refusals import ParticipantUnavailable, TimedOut
 from venus_kit.saga.run import Attempt, SagaRun, Status
+from venus_kit.telemetry import is_sampled
 
 _log = logging.getLogger(__name__)
 
@@ -39,6 +40,8 @@ COHORT: Final = Histogram(
     "venus_saga_cohort_size", "Sagas that took a step together", ["type"], buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)
 )
 
+STORED: Final = frozenset({Kind.FAILED_PRECONDITION, Kind.ABORTED})
+"""The kinds of a refused quote that are the id's answer for ever; permission, validation and scope may change."""
 UNBOUNDED: Final = 1_000_000
 """What was begun must be finished: the bound stands before the begin, in `Limits.waiting`."""
 CLOSE: Final = "close"
@@ -165,7 +168,7 @@ class Runner:
     def _stage(
         self, work: Callable[[list[SagaRun]], Awaitable[list[SagaRun]]]
     ) -> Callable[[Sequence[SagaRun]], Awaitable[list[None]]]:
-        """One lane's work, for runs of one saga type at a time; what fails unexpectedly is dropped and claimed again."""
+        """One lane's work, for runs of one saga at a time; what fails unexpectedly is dropped and claimed again."""
 
         async def stage(runs: Sequence[SagaRun]) -> list[None]:
             await asyncio.gather(*(guarded(group) for group in _by_saga(runs)))
@@ -191,7 +194,7 @@ class Runner:
     # ------------------------------------------------------------- forward
 
     async def _go_forward(self, runs: list[SagaRun]) -> list[SagaRun]:
-        """Quote and begin what is new, take the steps, pass the pivot. Answers the runs that went on to another lane."""
+        """Quote and begin what is new, take the steps, pass the pivot; answers the runs that went to another lane."""
         saga = runs[0].saga
         going = [run for run in runs if run.epoch]
         fresh = [run for run in runs if not run.epoch]
@@ -210,22 +213,24 @@ class Runner:
         """Freeze the quote into the payload and begin; a refused quote is a begin that ended."""
         outcomes = await self._ask("quote", saga.quote, runs, remember=False)
         known: list[SagaRun] = []
-        unknown: list[SagaRun] = []
+        nothing_begun: list[tuple[SagaRun, Refusal]] = []
         for run, outcome in zip(runs, outcomes, strict=True):
             if isinstance(outcome, Unknown):
-                unknown.append(run)
-                continue
-            known.append(run)
-            if isinstance(outcome, Refused):
+                nothing_begun.append((run, ParticipantUnavailable(retry_after_s=1.0, step="quote")))
+            elif isinstance(outcome, Refused) and outcome.refusal.refused_as not in STORED:
+                nothing_begun.append((run, outcome.refusal))
+            elif isinstance(outcome, Refused):
                 run.status, run.refusal = Status.FAILED, outcome.refusal
+                known.append(run)
             else:
                 run.payload["quote"] = dict(outcome.facts)
                 run.business_date = str(outcome.facts["business_date"])
-        await self._answer_without_begin(unknown)
+                known.append(run)
+        await self._answer_without_begin(nothing_begun)
         begun = await self._begin(known)
         for run in begun:
             if run.status is Status.FAILED and run.refusal:
-                ENDED.labels(run.saga.type, run.status).inc()
+                _tell_end(run)
                 self.answers.refused(run.id, run.refusal)
         return [run for run in begun if run.status is Status.PENDING]
 
@@ -246,17 +251,17 @@ class Runner:
             run.epoch = 1
         return begun
 
-    async def _answer_without_begin(self, runs: list[SagaRun]) -> None:
-        """The quote is unknown, so nothing is begun; an id that is known gets its row's answer all the same."""
-        if not runs:
+    async def _answer_without_begin(self, asked: Sequence[tuple[SagaRun, Refusal]]) -> None:
+        """Nothing is begun and nothing stored; an id that is known gets its row's answer all the same."""
+        if not asked:
             return
-        rows = await self._log.find([run.id for run in runs])
-        for run in runs:
+        rows = await self._log.find([run.id for run, _ in asked])
+        for run, refusal in asked:
             row = rows.get(run.id)
             if row is not None:
                 self.answers.met(row, IdempotencyMismatch(id=str(row.id)))
             else:
-                self.answers.refused(run.id, ParticipantUnavailable(retry_after_s=1.0, step="quote"))
+                self.answers.refused(run.id, refusal)
 
     @staticmethod
     def _within_ttl(runs: list[SagaRun], turning: list[SagaRun]) -> list[SagaRun]:
@@ -428,7 +433,7 @@ class Runner:
             return
         hits = await self._log.end(runs)
         for run in self._still_ours(runs, hits):
-            ENDED.labels(run.saga.type, run.status).inc()
+            _tell_end(run)
             if run.status is Status.NEEDS_REVIEW:
                 telemetry.report(NeedsReview(run.error), saga_id=str(run.id), saga_type=run.saga.type)
             elif run.status is Status.COMPENSATED and run.refusal is not None:
@@ -468,6 +473,17 @@ def _must_not_refuse(run: SagaRun, name: str, outcome: Refused) -> SagaRun:
     run.status = Status.NEEDS_REVIEW
     run.error = f"{name} refused {outcome.refusal.reason}, which it never may"
     return run
+
+
+def _tell_end(run: SagaRun) -> None:
+    """Count an end, and write a line where somebody will look for it: a smooth sale only when its trace is kept."""
+    ENDED.labels(run.saga.type, run.status).inc()
+    if run.status is Status.COMPLETED and not run.retry_count and not is_sampled(run.traceparent):
+        return
+    told = {"saga_id": str(run.id), "trace_id": run.trace_id, "saga_type": run.saga.type, "status": run.status.value}
+    if run.refusal is not None:
+        told["refusal"] = run.refusal.reason
+    _log.info("saga ended", extra=told)
 
 
 def _learn(attempt: Attempt, outcome: Outcome, *, remember: bool) -> None:

@@ -85,7 +85,7 @@ async def test_an_id_that_is_none_is_refused_by_field(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("isolation", ["read_committed", "repeatable_read"])
-async def test_opposite_orders_do_not_deadlock(shop: Shop, isolation: Isolation) -> None:
+async def test_closes_that_meet_all_succeed(shop: Shop, isolation: Isolation) -> None:
     keys = [sale(number).key for number in range(60)]
     before = deadlocks()
     async with database_of(shop, isolation=isolation) as database:

@@ -1,5 +1,5 @@
 import asyncio
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 
 import pytest
 
@@ -177,6 +177,12 @@ async def test_only_the_day_of_the_store_itself_must_be_open(open_shop: OpenShop
         assert refusal(here.error).metadata == {"store_id": "1", "business_date": "2026-03-10"}
 
 
+async def test_a_day_on_which_something_was_sold_is_still_open(shop: Shop) -> None:
+    await shop.record(await shop.wanted())
+
+    assert reasons(await shop.quote(basket_of())) == [""]
+
+
 async def test_a_quote_changes_nothing(shop: Shop) -> None:
     await asyncio.gather(*(shop.quote(basket_of(), basket_of(store_id=2)) for _ in range(5)))
 
@@ -206,7 +212,3 @@ async def test_a_price_is_history_that_nobody_rewrites(shop: Shop) -> None:
 async def test_a_batch_of_too_many_is_refused_whole(shop: Shop) -> None:
     with pytest.raises(Exception, match="INVALID_ARGUMENT"):
         await shop.stub.BatchQuoteSales(pb.BatchQuoteSalesRequest(items=[basket_of()] * 257))
-
-
-def test_the_evening_is_not_yet_over_in_utc() -> None:
-    assert (SEVEN_IN_THE_EVENING + timedelta(hours=5)).date() == date(2026, 3, 10)

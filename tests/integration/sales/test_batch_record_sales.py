@@ -44,7 +44,7 @@ EVERY_ISOLATION = pytest.mark.parametrize("isolation", ["read_committed", "repea
 
 def held(number: int, store_id: int = 1, **changes: object) -> NewSale:
     """The example sale of 725.00 with goods that stay held."""
-    return sale(number, store_id, hold_until=LONG_HELD, **changes)
+    return sale(number, store_id, **{"hold_until": LONG_HELD, **changes})
 
 
 async def test_sales_are_numbered_per_store_in_the_order_of_the_batch(shop: Shop) -> None:
@@ -356,6 +356,31 @@ async def test_batches_that_meet_leave_no_gap(shop: Shop, isolation: Isolation) 
     assert sum(isinstance(answer, Refusal) and answer.reason == "HOLD_EXPIRED" for answer in flat) == 20
     assert await shop.count("sale") == 20 * 11
     await assert_books_hold(shop)
+
+
+async def test_ids_are_taken_in_one_order_whatever_the_order_of_the_batch(shop: Shop) -> None:
+    """Else two batches wait for each other in a circle. Rows lie in the order in which they were written."""
+    sales = [held(number, 1 + number % 3) for number in range(60)]
+    Random(11).shuffle(sales)
+    async with database_of(shop) as database:
+        await database.run_batch(operations.close_sales, [one.key for one in sales[:30]])
+        await database.run_batch(operations.record_sales, sales[30:])
+
+    written = [tuple(row) for row in await shop.sql("SELECT store_id, sale_id FROM sale_fate ORDER BY ctid")]
+    keys = [tuple(one.key) for one in sales]
+    assert written == sorted(keys[:30]) + sorted(keys[30:])
+
+
+async def test_days_are_opened_in_one_order_whatever_the_order_of_the_batch(shop: Shop) -> None:
+    days = [(store_id, date(2026, 3, day)) for day in range(1, 21) for store_id in (3, 1, 2)]
+    Random(11).shuffle(days)
+    late = datetime(2020, 1, 1, tzinfo=UTC)  # refused, so that nothing is written but the days
+    sales = [held(number, store_id, business_date=day, hold_until=late) for number, (store_id, day) in enumerate(days)]
+    async with database_of(shop) as database:
+        await database.run_batch(operations.record_sales, sales)
+
+    opened = await shop.sql("SELECT store_id, business_date FROM business_day ORDER BY ctid")
+    assert [tuple(row) for row in opened] == sorted(days)
 
 
 @EVERY_ISOLATION
