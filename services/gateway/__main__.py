@@ -6,8 +6,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-import uvloop
-
 from services.gateway.app import Gateway
 from services.gateway.auth import Doorkeeper
 from services.gateway.endpoints import Endpoints, Neighbour
@@ -18,12 +16,12 @@ from venus.inventory.v1 import inventory_service_pb2
 from venus.ledger.v1 import ledger_service_pb2
 from venus.orchestrator.v1 import orchestrator_service_pb2
 from venus.sales.v1 import sales_service_pb2
-from venus_kit import telemetry
 from venus_kit.client import connect
 from venus_kit.clock import SystemClock
 from venus_kit.http import serving_http
 from venus_kit.identity import AssertionSigner, ServiceIdentity
-from venus_kit.server import Readiness, until_told_to_stop
+from venus_kit.process import run
+from venus_kit.server import Readiness
 
 NAME: Final = "gateway"
 
@@ -94,16 +92,5 @@ async def _readiness(gateway: Gateway) -> AsyncIterator[Readiness]:
         await asyncio.gather(watch, return_exceptions=True)
 
 
-async def main() -> None:
-    """Serve until told to stop."""
-    settings = Settings.from_environment()
-    process = telemetry.setup(NAME, settings, decides_sampling=True)
-    try:
-        async with running(settings):
-            await until_told_to_stop()
-    finally:
-        process.shutdown()
-
-
 if __name__ == "__main__":
-    uvloop.run(main())
+    run(NAME, Settings, running, decides_sampling=True)

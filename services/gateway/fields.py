@@ -19,7 +19,7 @@ from venus_kit.errors import FieldViolation, InvalidRequest
 _TOLD_AT_MOST: Final = 20
 _PATH_LENGTH: Final = 200
 _EXACT_FLOAT: Final = 2**53
-_DIGITS: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,19})")
+_NUMBER: Final = re.compile(r"-?[0-9]{1,9}")
 _TIMESTAMP: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})"
 )
@@ -73,19 +73,19 @@ class Problems:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of a request message."""
+    """One field of a request message: a scalar has `of_value`, a message that callers see into has `message`."""
 
     name: str
     json_name: str
     repeated: bool
     oneof: str
     """The oneof that it belongs to; empty for none."""
-    read_one: Callable[[object, str, Problems], object]
-    """One JSON value, at a path, to what the field holds."""
-    of_text: Callable[[str], object]
+    of_text: Callable[[str], object] = str
     """Text of a URL to the JSON value that it stands for."""
+    of_value: ReadValue | None = None
+    """One JSON value to what the field holds; raises Wrong."""
     message: "MessageFields | None" = None
-    """Its fields, when it is a message that callers see into."""
+    """Its fields."""
 
     def read(self, value: object, path: str, problems: Problems) -> object:
         """What the field holds, in the form that its message's constructor takes."""
@@ -96,6 +96,18 @@ class Field:
             return None
         items = cast("list[object]", value)
         return [self.read_one(item, f"{path}[{at}]", problems) for at, item in enumerate(items)]
+
+    def read_one(self, value: object, path: str, problems: Problems) -> object:
+        """One value of it."""
+        if self.message is not None:
+            return self.message.read(value, path, problems)
+        if self.of_value is None:
+            return None
+        try:
+            return self.of_value(value)
+        except Wrong as wrong:
+            problems.add(path, wrong.reason, wrong.description)
+            return None
 
 
 class MessageFields:
@@ -121,17 +133,16 @@ class MessageFields:
         chosen: dict[str, str] = {}
         for key, item in cast("dict[str, object]", value).items():
             field = self.by_name.get(key)
-            at = _below(path, key)
             if field is None:
-                problems.add(at, "UNKNOWN_FIELD", "there is no such field")
+                problems.add(_below(path, key), "UNKNOWN_FIELD", "there is no such field")
                 continue
             if item is None:  # proto JSON: null is an absent field
                 continue
             if field.name in taken:
-                problems.add(at, "GIVEN_TWICE", f"{field.name} and {field.json_name} are one field")
+                problems.add(_below(path, key), "GIVEN_TWICE", f"{field.name} and {field.json_name} are one field")
             if field.oneof and chosen.setdefault(field.oneof, key) != key:
-                problems.add(at, "ONE_OF", f"only one of {chosen[field.oneof]} and {key} can be given")
-            taken[field.name] = field.read(item, at, problems)
+                problems.add(_below(path, key), "ONE_OF", f"only one of {chosen[field.oneof]} and {key} can be given")
+            taken[field.name] = field.read(item, _below(path, key), problems)
         return taken
 
 
@@ -151,56 +162,55 @@ def _compile(field: FieldDescriptor, compiled: dict[str, MessageFields]) -> Fiel
     if field.type == FieldDescriptor.TYPE_MESSAGE:
         return _compile_message(field, compiled, shape)
     if field.type in _RANGES:
-        return Field(**shape, read_one=_reader(_whole_number(*_RANGES[field.type])), of_text=str)
+        return Field(**shape, of_value=_whole_number(*_RANGES[field.type]))
     if field.type == FieldDescriptor.TYPE_STRING:
-        return Field(**shape, read_one=_reader(_text), of_text=str)
+        return Field(**shape, of_value=_text)
     if field.type == FieldDescriptor.TYPE_BOOL:
-        return Field(**shape, read_one=_reader(_bool), of_text=lambda text: _BOOLS.get(text, text))
+        return Field(**shape, of_value=_bool, of_text=lambda text: _BOOLS.get(text, text))
     if field.type == FieldDescriptor.TYPE_ENUM and field.enum_type is not None:
-        return Field(**shape, read_one=_reader(_enum(field.enum_type)), of_text=_number_or_name)
+        return Field(**shape, of_value=_enum(field.enum_type), of_text=_number_or_name)
     raise TypeError(f"{field.full_name}: REST requests do not carry this kind of field yet")
 
 
 def _compile_message(field: FieldDescriptor, compiled: dict[str, MessageFields], shape: Any) -> Field:
     descriptor = cast("Descriptor", field.message_type)
     if descriptor.full_name == Timestamp.DESCRIPTOR.full_name:
-        return Field(**shape, read_one=_reader(_timestamp), of_text=str)
+        return Field(**shape, of_value=_timestamp)
     if descriptor.full_name == Duration.DESCRIPTOR.full_name:
-        return Field(**shape, read_one=_reader(_duration), of_text=str)
+        return Field(**shape, of_value=_duration)
     if descriptor.full_name.startswith("google.") or descriptor.GetOptions().map_entry:
         raise TypeError(f"{field.full_name}: REST requests do not carry {descriptor.full_name} yet")
     inner = compiled.get(descriptor.full_name) or MessageFields(descriptor, compiled)
-    return Field(**shape, read_one=inner.read, of_text=str, message=inner)
-
-
-def _reader(read_value: ReadValue) -> Callable[[object, str, Problems], object]:
-    def read(value: object, path: str, problems: Problems) -> object:
-        try:
-            return read_value(value)
-        except Wrong as wrong:
-            problems.add(path, wrong.reason, wrong.description)
-            return None
-
-    return read
+    return Field(**shape, message=inner)
 
 
 def _whole_number(lowest: int, highest: int) -> ReadValue:
     """Proto JSON: a number or its digits as text; 2500.0 and 2.5e3 are whole, 2.5 is not."""
 
     def read(value: object) -> int:
-        whole = (
-            type(value) is int
-            or (isinstance(value, str) and _DIGITS.fullmatch(value))
-            or (isinstance(value, float) and value.is_integer() and abs(value) <= _EXACT_FLOAT)
-        )
-        if not whole:
+        if type(value) is int:
+            number = value
+        elif isinstance(value, str):
+            number = _digits(value)
+        elif isinstance(value, float) and value.is_integer() and abs(value) <= _EXACT_FLOAT:
+            number = int(value)
+        else:
             raise Wrong("WRONG_TYPE", f"a whole number is expected, not {_kind(value)}")
-        number = int(cast("int | str | float", value))
         if not lowest <= number <= highest:
             raise Wrong("OUT_OF_RANGE", f"must lie between {lowest} and {highest}")
         return number
 
     return read
+
+
+def _digits(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = None
+    if number is None or str(number) != text:  # no spaces, signs, leading zeros, other scripts' digits
+        raise Wrong("WRONG_TYPE", "a whole number is expected, not this text")
+    return number
 
 
 def _text(value: object) -> str:
@@ -241,7 +251,7 @@ def _enum(descriptor: EnumDescriptor) -> ReadValue:
 
 
 def _number_or_name(text: str) -> object:
-    return int(text) if _DIGITS.fullmatch(text) else text
+    return int(text) if _NUMBER.fullmatch(text) else text
 
 
 def _timestamp(value: object) -> Timestamp:

@@ -43,7 +43,7 @@ class GatherLimits:
     """How calls are gathered."""
 
     slots: int = 4
-    hold_s: float = 0.05
+    hold_s: float = 0.02
     max_batch: int = 256
     max_unanswered: int = 10_000
 

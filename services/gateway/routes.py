@@ -139,8 +139,8 @@ class RouteTable(Generic[Target]):
         # split before decoding: an encoded slash or colon is part of a value
         head, _, last = raw_path.decode("ascii", "replace")[1:].rpartition("/")
         above = [_decode(segment) for segment in head.split("/")] if head else []
-        name, colon, action = last.rpartition(":")
-        if colon:
+        name, _, action = last.rpartition(":")
+        if name and action:
             yield from self._ends(self._root, [*above, _decode(name)], action)
         yield from self._ends(self._root, [*above, _decode(last)], "")
 

@@ -43,7 +43,7 @@ class Orchestrator(orchestrator_service_pb2_grpc.OrchestratorServiceServicer):
         self.sold: list[str] = []
         self.open = asyncio.Event()
 
-    async def BatchCreateSales(self, request, context):
+    async def BatchCreateSales(self, request, context: Any):
         self.batches.append(request)
         answers = [asyncio.create_task(self._sell(at, item)) for at, item in enumerate(request.items)]
         if any(_fate(item) == "BREAK" for item in request.items):
@@ -125,6 +125,17 @@ class Sales(sales_service_pb2_grpc.SalesServiceServicer):
         return sales_service_pb2.ListSalesResponse(next_page_token=f"{request.page_size}")
 
 
+class Porch(grpc.aio.ServerInterceptor):
+    """Stands before the door and sees every call that comes, also those that the door turns away."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    async def intercept_service(self, continuation, handler_call_details):
+        self.seen.append(handler_call_details.method.rpartition("/")[2])
+        return await continuation(handler_call_details)
+
+
 class Neighbour:
     """All four services behind one port, each call let in by the kit's own door."""
 
@@ -138,7 +149,8 @@ class Neighbour:
             ledger_service_pb2.DESCRIPTOR.services_by_name["LedgerService"],
         ]
         door = Door(AccessRules(access_pb2.access, services), keys, Validation())
-        self.server = grpc.aio.server(interceptors=[door])
+        self.porch = Porch()
+        self.server = grpc.aio.server(interceptors=[self.porch, door])
         orchestrator_service_pb2_grpc.add_OrchestratorServiceServicer_to_server(self.orchestrator, self.server)
         inventory_service_pb2_grpc.add_InventoryServiceServicer_to_server(self.inventory, self.server)
         sales_service_pb2_grpc.add_SalesServiceServicer_to_server(cast("Any", Sales)(), self.server)

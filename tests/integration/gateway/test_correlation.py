@@ -3,7 +3,11 @@
 import asyncio
 import re
 
+import pytest
+
 from tests.integration.gateway.conftest import sale
+from venus_kit import telemetry
+from venus_kit.settings import ProcessSettings
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = f"00-{TRACE_ID}-00f067aa0ba902b7-01"
@@ -84,6 +88,24 @@ async def test_a_malformed_trace_is_dropped(client):
         answer = await client.get("/healthz", headers={"traceparent": traceparent})
         assert re.fullmatch("[0-9a-f]{32}", answer.headers["x-correlation-id"])
         assert answer.headers["x-correlation-id"] not in {TRACE_ID, "0" * 32}
+
+
+@pytest.mark.parametrize(("ratio", "flag"), [(0.0, "00"), (1.0, "01")])
+async def test_the_gateway_decides_itself_what_is_sampled(start, neighbour, identities, ratio, flag):
+    process = ProcessSettings(
+        service_key_file=identities.key_files["gateway"], service_jwks_file=identities.jwks_file, trace_ratio=ratio
+    )
+    told = telemetry.setup("gateway", process, decides_sampling=True)
+    try:
+        async with start(neighbour) as (_, client):
+            for said in ("00", "01"):
+                await client.get("/v1/stores/1/stock", headers={"traceparent": f"{PARENT[:-2]}{said}"})
+            await client.get("/v1/stores/1/stock")
+    finally:
+        told.shutdown()
+    passed_on = [metadata["traceparent"] for metadata in neighbour.inventory.metadata]
+    assert [traceparent[-2:] for traceparent in passed_on] == [flag] * 3
+    assert [traceparent.split("-")[1] == TRACE_ID for traceparent in passed_on] == [True, True, False]
 
 
 async def test_what_is_no_http_is_answered_with_a_trace_id_too(gateway):

@@ -43,7 +43,7 @@ async def test_the_users_token_ends_at_the_gateway(client, neighbour):
 async def test_a_store_that_is_not_yours_is_answered_like_one_that_is_not_there(client, neighbour):
     answer = await client.get("/v1/stores/2/stock")
     assert (answer.status_code, reason_of(answer)) == (404, "STORE_NOT_FOUND")
-    assert neighbour.inventory.callers == []
+    assert neighbour.porch.seen == []
 
 
 async def test_all_stores_means_every_store(client, issuer):
@@ -51,11 +51,12 @@ async def test_all_stores_means_every_store(client, issuer):
     assert (await client.get("/v1/stores/77/stock", headers=headers)).status_code == 200
 
 
-async def test_a_missing_permission_is_refused_by_name(client, issuer):
+async def test_a_missing_permission_is_refused_by_name(client, issuer, neighbour):
     headers = {"authorization": f"Bearer {issuer.token(permissions=['sales.create'])}"}
     answer = await client.get("/v1/stores/1/stock", headers=headers)
     assert (answer.status_code, reason_of(answer)) == (403, "PERMISSION_MISSING")
     assert answer.json()["error"]["details"][0]["metadata"] == {"permission": "inventory.view"}
+    assert neighbour.porch.seen == []
 
 
 async def test_the_caller_says_how_long_it_waits_up_to_a_cap(client, neighbour):

@@ -356,7 +356,7 @@ def places(document, at=()):
             yield from places(child, (*at, key))
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(data=st.data())
 def test_any_mutated_sale_is_read_or_refused_with_a_path(data):
     document = json.loads(json.dumps(SALE))
