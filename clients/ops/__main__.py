@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Final, cast
 
+_INTERRUPTED: Final = 130
+
 Run = Callable[[Sequence[str]], int]
 
 
@@ -37,8 +39,13 @@ def main(argv: Sequence[str]) -> int:
     if name not in COMMANDS:
         print(f"venus: no such command: {name}\n\n{usage()}", file=sys.stderr)
         return 2
-    run = cast("Run", getattr(import_module(COMMANDS[name].module), name))  # only what it needs: the others are slow
-    return run(argv[1:])
+    try:
+        run = cast(
+            "Run", getattr(import_module(COMMANDS[name].module), name)
+        )  # only what it needs: the others are slow
+        return run(argv[1:])
+    except KeyboardInterrupt:
+        return _INTERRUPTED
 
 
 def usage() -> str:

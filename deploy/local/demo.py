@@ -9,6 +9,7 @@ from typing import Any, Final
 from uuid import NAMESPACE_URL, uuid5
 
 import asyncpg
+from grpc.aio import insecure_channel
 
 from deploy.local.keys import Keys
 from deploy.local.startup import StackFailed
@@ -18,13 +19,13 @@ from venus.inventory.v1 import inventory_service_pb2_grpc as inventory_grpc
 from venus.ledger.v1 import ledger_service_pb2 as ledger
 from venus.ledger.v1 import ledger_service_pb2_grpc as ledger_grpc
 from venus.type.v1.store_pb2 import StoreFacts, StoreStatus
-from venus_kit.client import connect
 from venus_kit.identity import ServiceIdentity
 from venus_kit.ids import new_id
 
 STORE_IDS: Final = (1, 2, 3, 4, 5)
 SALE_STORE_ID: Final = 1
 CATALOGUE: Final = Path(__file__).with_name("catalogue.sql")
+_RPC_TIMEOUT_S: Final = 10.0
 _LONGEST_SALE_S: Final = 30.0
 _LOOK_EVERY_S: Final = 0.2
 
@@ -77,14 +78,14 @@ async def seed_catalogue(sales_url: str) -> list[StoreFacts]:
 async def hand_out_facts(facts: Sequence[StoreFacts], keys: Keys, targets: Mapping[str, str]) -> None:
     """Give inventory and ledger their copies of the stores' facts, as the orchestrator would."""
     identity = ServiceIdentity("orchestrator", keys.service_key("orchestrator").read_bytes())
-    async with (
-        connect(targets["inventory"], identity, inventory.DESCRIPTOR.services_by_name.values()) as to_inventory,
-        connect(targets["ledger"], identity, ledger.DESCRIPTOR.services_by_name.values()) as to_ledger,
-    ):
+    badge = (("authorization", f"Bearer {identity.token()}"),)
+    async with insecure_channel(targets["inventory"]) as to_inventory, insecure_channel(targets["ledger"]) as to_ledger:
         stock, money = inventory_grpc.InventoryServiceStub(to_inventory), ledger_grpc.LedgerServiceStub(to_ledger)
         for store in facts:
-            await stock.ApplyStoreFacts(inventory.ApplyStoreFactsRequest(store=store))
-            await money.ApplyStoreFacts(ledger.ApplyStoreFactsRequest(store=store))
+            for_stock = inventory.ApplyStoreFactsRequest(store=store)
+            for_money = ledger.ApplyStoreFactsRequest(store=store)
+            await stock.ApplyStoreFacts(for_stock, metadata=badge, timeout=_RPC_TIMEOUT_S)
+            await money.ApplyStoreFacts(for_money, metadata=badge, timeout=_RPC_TIMEOUT_S)
 
 
 async def open_stock(gateway: str, token: str) -> None:

@@ -46,7 +46,7 @@ class EmbeddedPostgres:
     """One cluster in one folder; its data are kept when it stops."""
 
     def __init__(self, folder: Path, *, port: int | None = None, durable: bool = True) -> None:
-        """`port` None takes a free one at each start; `durable` False is faster and risks the data when the machine crashes."""
+        """`port` None takes a free one at each start; `durable` False is faster and may lose data with the machine."""
         self._asked_folder = folder
         self._asked_port = port
         self._durable = durable

@@ -1,7 +1,10 @@
 """PostgreSQL and Valkey of a local stack, ended with it whatever ends it."""
 
 import asyncio
+import ctypes
+import os
 import sys
+import time
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +17,8 @@ from deploy.local.startup import Progress, side_by_side
 from deploy.local.valkey import EmbeddedValkey
 
 LAST_WILL: Final = Path(__file__).with_name("last_will.py")
+_PR_SET_CHILD_SUBREAPER: Final = 36
+_REAP_WITHIN_S: Final = 2.0
 
 
 class _Server(Protocol):
@@ -36,6 +41,8 @@ def servers_of(home: Home) -> Servers:
 
 async def start_servers(servers: Servers, home: Home, progress: Progress, ending: AsyncExitStack) -> None:
     """Start both; `ending` stops them. Errors: LocalServerError."""
+    _adopt_orphans()
+    ending.push_async_callback(_reap)
     will = await _open_last_will(ending)
     await side_by_side(
         _start("postgres", servers.postgres, progress, ending), _start("valkey", servers.valkey, progress, ending)
@@ -57,6 +64,21 @@ async def _start(name: str, server: _Server, progress: Progress, ending: AsyncEx
     ending.push_async_callback(stop)
     with progress.step(name):
         await asyncio.shield(starting)
+
+
+def _adopt_orphans() -> None:
+    """Make servers that detach themselves our children: in a container there may be nobody else to bury them."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+async def _reap() -> None:
+    """Bury what has ended; when this runs no other child is left."""
+    give_up_at = time.monotonic() + _REAP_WITHIN_S
+    with suppress(ChildProcessError):  # no more children
+        while time.monotonic() < give_up_at:
+            if os.waitpid(-1, os.WNOHANG) == (0, 0):  # noqa: ASYNC222 - it does not wait
+                await asyncio.sleep(0.01)
 
 
 async def _open_last_will(ending: AsyncExitStack) -> asyncio.StreamWriter:

@@ -67,7 +67,7 @@ class Supervisor:
 
     async def start(self, programs: Sequence[Program]) -> None:
         """Start all, return once all are ready. Errors: StartFailed for the first that fails; stop() the rest then."""
-        self._log_folder.mkdir(parents=True, exist_ok=True)
+        self._log_folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         fresh = [_Kept(program, self._new_log(program.name)) for program in programs]
         self._kept |= {kept.program.name: kept for kept in fresh}
         await side_by_side(*(self._start(kept) for kept in fresh))

@@ -55,28 +55,30 @@ async def up(home: Home, wanted: Wanted) -> int:
     """
     progress = Progress(sys.stderr if wanted.as_json else sys.stdout)
     told_to_stop = _cancelled_by_signals()
+    came_up = asyncio.Event()
     try:
         with held(home):
             if wanted.reset:
                 home.start_over()
-            await _live(home, wanted, progress)
+            await _live(home, wanted, progress, came_up)
     except asyncio.CancelledError:
         if not told_to_stop:
             raise
-        return 0 if told_to_stop[0] == signal.SIGTERM else _INTERRUPTED
+        return 0 if came_up.is_set() else _INTERRUPTED
     except _EXPECTED as failure:
         print(f"venus: {failure}", file=sys.stderr, flush=True)
         return 1
     return 0
 
 
-async def _live(home: Home, wanted: Wanted, progress: Progress) -> None:
+async def _live(home: Home, wanted: Wanted, progress: Progress, came_up: asyncio.Event) -> None:
     begun = time.monotonic()
     async with running_stack(home, progress) as stack:
         with progress.step("sale"):
             first = await first_sale(stack)
         seconds = time.monotonic() - begun
         print(_as_json(stack, first, seconds) if wanted.as_json else _as_text(stack, first, seconds), flush=True)
+        came_up.set()
         if not wanted.once:
             await asyncio.Event().wait()
 
@@ -109,7 +111,7 @@ class _Whole:
 
 
 def _cancelled_by_signals() -> list[signal.Signals]:
-    """Let signals cancel the running task; the list says which came."""
+    """Let signals cancel the running task; the list fills with those that came."""
     task = asyncio.current_task()
     came: list[signal.Signals] = []
 

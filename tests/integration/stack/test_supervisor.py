@@ -206,7 +206,7 @@ async def test_programs_die_with_a_supervisor_that_is_killed(tmp_path: Path) -> 
     )
     assert process.stdout is not None
     pid = int(await process.stdout.readline())
-    assert lives(pid)
+    await until(lambda: Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"sleep"))
 
     process.kill()
     await process.wait()
