@@ -4,16 +4,18 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
-from uuid import uuid4
+from typing import Any, TypeVar
+from uuid import UUID, uuid4
 
 import asyncpg
-import grpc
+import grpc.aio
+from google.protobuf.message import Message
+from google.rpc.status_pb2 import Status
 
 from services.inventory.__main__ import running as running_inventory
 from services.inventory.settings import Settings as InventorySettings
@@ -28,9 +30,9 @@ from venus.inventory.v1.inventory_service_pb2 import ApplyStoreFactsRequest, Ope
 from venus.inventory.v1.pool_pb2 import Pool
 from venus.ledger.v1 import ledger_service_pb2, ledger_service_pb2_grpc
 from venus.orchestrator.v1 import orchestrator_service_pb2 as saga_pb
-from venus.orchestrator.v1 import orchestrator_service_pb2_grpc
+from venus.orchestrator.v1 import orchestrator_service_pb2_grpc, transaction_pb2
 from venus.sales.v1 import sale_pb2, sales_service_pb2, sales_service_pb2_grpc
-from venus.type.v1 import payment_pb2, store_pb2
+from venus.type.v1 import payment_pb2, stock_pb2, store_pb2
 from venus.type.v1.item_context_pb2 import ItemContext
 from venus_kit.access import Person
 from venus_kit.client import connect
@@ -44,14 +46,34 @@ ROOT = Path(__file__).parents[1]
 PYTHONPATH = os.pathsep.join(str(ROOT / part) for part in ("", "libs", "gen"))
 SERVICES = ("inventory", "sales", "ledger", "orchestrator")
 EVERYTHING = frozenset(
-    "sales.create sales.view sales.bulk sales.credit inventory.view inventory.adjust ledger.view sagas.view".split()
+    {
+        "sales.create",
+        "sales.view",
+        "sales.bulk",
+        "sales.credit",
+        "inventory.view",
+        "inventory.adjust",
+        "ledger.view",
+        "sagas.view",
+    }
 )
 ADMIN = Person("admin", permissions=EVERYTHING, all_stores=True)
 CASHIER = Person("cashier-1", permissions=frozenset({"sales.create", "sales.view"}), store_ids=frozenset({1, 2, 3}))
 STORES = (1, 2, 3)
+BROILER, PARENT_CULL = stock_pb2.BIRD_TYPE_BROILER, stock_pb2.BIRD_TYPE_PARENT_CULL
+LIVE, SKIN, SKINLESS = (
+    stock_pb2.INVENTORY_TYPE_LIVE,
+    stock_pb2.INVENTORY_TYPE_SKIN,
+    stock_pb2.INVENTORY_TYPE_SKINLESS,
+)
+ACTIVE = store_pb2.STORE_STATUS_ACTIVE
+
+Reply = TypeVar("Reply")
+Answer = saga_pb.CreateSaleResponse | Refusal
 
 CATALOGUE = """
-INSERT INTO store (store_id, code, name) VALUES (1, 'STORE-001', 'Market'), (2, 'STORE-002', 'Station'), (3, 'STORE-003', 'Lake');
+INSERT INTO store (store_id, code, name)
+VALUES (1, 'STORE-001', 'Market'), (2, 'STORE-002', 'Station'), (3, 'STORE-003', 'Lake');
 INSERT INTO sku (code, name, bird_type, inventory_type, active) VALUES
     ('BRO-LIVE', 'Broiler, live', 'BROILER', 'LIVE', true),
     ('BRO-SKIN', 'Broiler with skin', 'BROILER', 'SKIN', true),
@@ -90,6 +112,34 @@ def sale_request(
     return saga_pb.CreateSaleRequest(store_id=store_id, sale_id=sale_id or str(uuid4()), lines=lines or EXAMPLE, **told)
 
 
+def refusal_in(status: Status) -> Refusal:
+    """The refusal that a status must carry."""
+    refusal = refusal_of(status)
+    assert refusal is not None, status
+    return refusal
+
+
+def sold(answer: Answer) -> sale_pb2.Sale:
+    """The sale that an answer must be."""
+    assert isinstance(answer, saga_pb.CreateSaleResponse), answer
+    return answer.sale
+
+
+def refused(answer: object) -> Refusal:
+    """The refusal that an answer must be."""
+    assert isinstance(answer, Refusal), answer
+    return answer
+
+
+async def until(happened: Callable[[], Awaitable[bool]], patience_s: float = 20.0) -> None:
+    """Ask again and again until it happened."""
+    async with asyncio.timeout(patience_s):
+        while True:
+            if await happened():
+                return
+            await asyncio.sleep(0.05)
+
+
 @dataclass
 class Suite:
     """Running services, stubs that call them as the gateway or the orchestrator would, and their databases."""
@@ -98,7 +148,7 @@ class Suite:
     keys: ServiceKeys
     stack: AsyncExitStack
     people: AssertionSigner
-    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    settings: Mapping[str, Mapping[str, Any]]
     ports: dict[str, int] = field(default_factory=dict)
     orchestrator: Any = None
     inventory: Any = None
@@ -112,41 +162,48 @@ class Suite:
         """Metadata of a call that the gateway makes for a person."""
         return ((ASSERTION_KEY, self.people.assertion(person)),)
 
-    async def sell(
-        self, request: saga_pb.CreateSaleRequest, person: Person = CASHIER, timeout_s: float = 20.0
-    ) -> saga_pb.CreateSaleResponse | Refusal:
-        """Sell; a refusal comes back as a value."""
+    async def ask(
+        self, rpc: Callable[..., Awaitable[Reply]], request: Message, person: Person, timeout_s: float = 20.0
+    ) -> Reply | Refusal:
+        """The reply of an RPC; a refusal comes back as a value."""
         try:
-            return await self.orchestrator.CreateSale(request, metadata=self.as_person(person), timeout=timeout_s)
+            return await rpc(request, metadata=self.as_person(person), timeout=timeout_s)
         except grpc.aio.AioRpcError as error:
             refusal = refusal_of(status_of_rpc_error(error))
             if refusal is None:
                 raise
             return refusal
 
-    async def sell_batch(
-        self, requests: Sequence[saga_pb.CreateSaleRequest], person: Person = CASHIER, budget_s: int = 20
-    ) -> list[saga_pb.CreateSaleResponse | Refusal]:
-        """Sell many through the gathered call; answers in the order of the requests."""
-        items = []
-        for request in requests:
-            context = ItemContext(traceparent=new_traceparent(), assertion=self.people.assertion(person))
-            context.budget.FromSeconds(budget_s)
-            items.append(saga_pb.CreateSaleItem(context=context, request=request))
-        answers: dict[int, saga_pb.CreateSaleResponse | Refusal] = {}
-        stream = self.orchestrator.BatchCreateSales(saga_pb.BatchCreateSalesRequest(items=items), timeout=budget_s + 5)
-        async for group in stream:
-            for outcome in group.outcomes:
-                assert outcome.index not in answers, "each item is answered once"
-                if outcome.HasField("reply"):
-                    answers[outcome.index] = outcome.reply
-                else:
-                    refusal = refusal_of(outcome.error)
-                    assert refusal is not None, outcome.error
-                    answers[outcome.index] = refusal
-        return [answers[index] for index in range(len(requests))]
+    async def sell(
+        self, request: saga_pb.CreateSaleRequest, person: Person = CASHIER, timeout_s: float = 20.0
+    ) -> Answer:
+        """Sell; a refusal comes back as a value."""
+        return await self.ask(self.orchestrator.CreateSale, request, person, timeout_s)
 
-    async def transaction(self, sale_id: str) -> Any:
+    def item(
+        self, request: saga_pb.CreateSaleRequest, person: Person = CASHIER, budget_s: float = 20.0
+    ) -> saga_pb.CreateSaleItem:
+        """One till's call in a batch, in a trace of its own."""
+        context = ItemContext(traceparent=new_traceparent(), assertion=self.people.assertion(person))
+        context.budget.FromMilliseconds(int(budget_s * 1000))
+        return saga_pb.CreateSaleItem(context=context, request=request)
+
+    async def sell_groups(self, items: Sequence[saga_pb.CreateSaleItem]) -> AsyncIterator[dict[int, Answer]]:
+        """Sell many through the gathered call; answers in the groups in which they come, by the item's index."""
+        async for group in self.orchestrator.BatchCreateSales(saga_pb.BatchCreateSalesRequest(items=items), timeout=30):
+            yield {
+                told.index: told.reply if told.HasField("reply") else refusal_in(told.error) for told in group.outcomes
+            }
+
+    async def sell_batch(self, items: Sequence[saga_pb.CreateSaleItem]) -> list[Answer]:
+        """Sell many through the gathered call; answers in the order of the items."""
+        answers: dict[int, Answer] = {}
+        async for group in self.sell_groups(items):
+            assert not answers.keys() & group.keys(), "each item is answered once"
+            answers |= group
+        return [answers[index] for index in range(len(items))]
+
+    async def transaction(self, sale_id: str) -> transaction_pb2.Transaction:
         """The saga as the log shows it."""
         request = saga_pb.GetTransactionRequest(transaction_id=sale_id)
         reply = await self.orchestrator.GetTransaction(request, metadata=self.as_person(ADMIN))
@@ -156,20 +213,22 @@ class Suite:
         """The BROILER pool of a form."""
         request = inventory_service_pb2.GetStockRequest(store_id=store_id)
         reply = await self.inventory.GetStock(request, metadata=self.as_person(ADMIN))
-        wanted = {"LIVE": 1, "SKIN": 2, "SKINLESS": 3}[sku]
-        return next(pool for pool in reply.pools if (pool.bird_type, pool.inventory_type) == (1, wanted))
+        wanted = (BROILER, stock_pb2.InventoryType.Value(f"INVENTORY_TYPE_{sku}"))
+        return next(pool for pool in reply.pools if (pool.bird_type, pool.inventory_type) == wanted)
 
     async def open_stock(
         self, store_id: int, grams: int, *, birds: int = 100, skinless_grams: int | None = None
     ) -> None:
         """Opening stock in the three BROILER pools and PARENT_CULL SKIN."""
         balances = [
-            OpeningBalance(bird_type=1, inventory_type=1, weight_grams=grams, bird_count=birds),
-            OpeningBalance(bird_type=1, inventory_type=2, weight_grams=grams),
+            OpeningBalance(bird_type=BROILER, inventory_type=LIVE, weight_grams=grams, bird_count=birds),
+            OpeningBalance(bird_type=BROILER, inventory_type=SKIN, weight_grams=grams),
             OpeningBalance(
-                bird_type=1, inventory_type=3, weight_grams=grams if skinless_grams is None else skinless_grams
+                bird_type=BROILER,
+                inventory_type=SKINLESS,
+                weight_grams=grams if skinless_grams is None else skinless_grams,
             ),
-            OpeningBalance(bird_type=2, inventory_type=2, weight_grams=grams),
+            OpeningBalance(bird_type=PARENT_CULL, inventory_type=SKIN, weight_grams=grams),
         ]
         request = OpenStockRequest(store_id=store_id, opening_id=str(uuid4()), balances=balances)
         await self.inventory.OpenStock(request, metadata=self.as_person(ADMIN))
@@ -190,9 +249,13 @@ class Suite:
 
     async def settled(self, patience_s: float = 20.0) -> None:
         """Wait until every saga is at an end."""
-        async with asyncio.timeout(patience_s):
-            while await self.value("orchestrator", "SELECT count(*) FROM transaction_log WHERE finished_at IS NULL"):
-                await asyncio.sleep(0.05)
+
+        async def ended() -> bool:
+            return not await self.value(
+                "orchestrator", "SELECT count(*) FROM transaction_log WHERE finished_at IS NULL"
+            )
+
+        await until(ended, patience_s)
 
     # ------------------------------------------------------------- processes
 
@@ -218,11 +281,12 @@ class Suite:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         common = {f"VENUS_{key.upper()}": str(value) for key, value in self._common("orchestrator").items()}
+        common["PYTHONPATH"] = PYTHONPATH
         targets = {f"VENUS_{name.upper()}_TARGET": f"127.0.0.1:{self.ports[name]}" for name in SERVICES[:3]}
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *("-m", "services.orchestrator"),
-            env={**os.environ, "PYTHONPATH": PYTHONPATH, **common, **targets, "VENUS_GRPC_BIND": f"127.0.0.1:{port}", **env},
+            env={**os.environ, **common, **targets, "VENUS_GRPC_BIND": f"127.0.0.1:{port}", **env},
             cwd=ROOT,
             stderr=asyncio.subprocess.DEVNULL,
         )
@@ -259,8 +323,8 @@ class Suite:
             "grace_s": 1.0,
         }
 
-    async def _stub(self, stack: AsyncExitStack, caller: str, stub: Callable[[Any], Any]) -> Any:
-        name = stub.__name__.removesuffix("ServiceStub").lower()  # type: ignore[attr-defined]
+    async def _stub(self, stack: AsyncExitStack, caller: str, stub: type[Any]) -> Any:
+        name = stub.__name__.removesuffix("ServiceStub").lower()
         module = {
             "orchestrator": saga_pb,
             "inventory": inventory_service_pb2,
@@ -286,7 +350,7 @@ class Suite:
                 await self._stub(stack, "orchestrator", ledger_service_pb2_grpc.LedgerServiceStub),
             ]
             for store_id in STORES:
-                facts = store_pb2.StoreFacts(store_id=store_id, status=1, time_zone="Asia/Kolkata", version=1)
+                facts = store_pb2.StoreFacts(store_id=store_id, status=ACTIVE, time_zone="Asia/Kolkata", version=1)
                 await stubs[0].ApplyStoreFacts(ApplyStoreFactsRequest(store=facts))
                 await stubs[1].ApplyStoreFacts(ledger_service_pb2.ApplyStoreFactsRequest(store=facts))
 
@@ -297,13 +361,13 @@ async def suite_running(
     keys: ServiceKeys,
     *,
     with_orchestrator: bool = True,
-    **settings: dict[str, Any],
+    settings: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> AsyncIterator[Suite]:
     """Every service up in this process, three stores with a catalogue, no stock; `settings` by service."""
     async with AsyncExitStack() as stack:
         gateway = ServiceIdentity("gateway", keys.key_files["gateway"].read_bytes())
         urls = {name: fresh(name) for name in SERVICES}
-        suite = Suite(urls, keys, stack, AssertionSigner(gateway), settings)
+        suite = Suite(urls, keys, stack, AssertionSigner(gateway), settings or {})
         connection = await asyncpg.connect(urls["sales"].migrator)
         await connection.execute(CATALOGUE)
         await connection.close()
@@ -320,6 +384,17 @@ async def suite_running(
 async def _close_all(stacks: list[AsyncExitStack]) -> None:
     for one in stacks:
         await one.aclose()
+
+
+@asynccontextmanager
+async def nothing_can_be_reserved(suite: Suite) -> AsyncIterator[None]:
+    """Reservations wait as long as the block lasts."""
+    blocker = await asyncpg.connect(suite.urls["inventory"].migrator)
+    await blocker.execute("BEGIN; LOCK TABLE pool IN EXCLUSIVE MODE")
+    try:
+        yield
+    finally:
+        await blocker.close()
 
 
 # ----------------------------------------------------------------- invariants
@@ -342,8 +417,12 @@ WHERE (on_hand_grams, on_hand_birds, sequence) <> (moved.grams, moved.birds, mov
 """
 _BALANCES_ADD_UP = """
 SELECT account.* FROM account
-LEFT JOIN LATERAL (SELECT coalesce(sum(amount_paise), 0) AS paise FROM posting WHERE debit_account = account) AS d ON true
-LEFT JOIN LATERAL (SELECT coalesce(sum(amount_paise), 0) AS paise FROM posting WHERE credit_account = account) AS c ON true
+LEFT JOIN LATERAL (
+    SELECT coalesce(sum(amount_paise), 0) AS paise FROM posting WHERE debit_account = account
+) AS d ON true
+LEFT JOIN LATERAL (
+    SELECT coalesce(sum(amount_paise), 0) AS paise FROM posting WHERE credit_account = account
+) AS c ON true
 WHERE (debit_paise, credit_paise) <> (d.paise, c.paise)
 """
 _RECEIPTS_WITH_GAPS = """
@@ -352,8 +431,8 @@ HAVING max(number) <> count(*) OR min(number) <> 1
 """
 
 
-async def assert_invariants(suite: Suite) -> None:
-    """What must be true after whatever happened, once every saga is at an end."""
+async def assert_invariants(suite: Suite, in_review: Collection[str] = ()) -> None:
+    """What must be true after whatever happened, once every saga is at an end or, of these ids exactly, in review."""
     assert not await suite.sql("inventory", _POOLS_ADD_UP), "balance = movements, held = holds"
     assert not await suite.sql("ledger", _BALANCES_ADD_UP), "balance = postings"
     assert await suite.value("ledger", "SELECT sum(debit_paise) IS NOT DISTINCT FROM sum(credit_paise) FROM account")
@@ -361,7 +440,8 @@ async def assert_invariants(suite: Suite) -> None:
     assert not await suite.value("inventory", "SELECT count(*) FROM reservation WHERE state IN ('HELD', 'EXPIRED')")
     sales = {row["sale_id"]: row for row in await suite.sql("sales", "SELECT * FROM sale")}
     ended = await suite.sql("orchestrator", "SELECT id, status FROM transaction_log")
-    assert {row["status"] for row in ended} <= {"COMPLETED", "COMPENSATED", "FAILED"}
+    assert {row["status"] for row in ended} <= {"COMPLETED", "COMPENSATED", "FAILED", "NEEDS_REVIEW"}
+    assert {row["id"] for row in ended if row["status"] == "NEEDS_REVIEW"} == {UUID(one) for one in in_review}
     completed = {row["id"] for row in ended if row["status"] == "COMPLETED"}
     assert completed == set(sales), "a saga completed exactly when its sale is recorded"
     committed = await suite.sql("inventory", "SELECT reservation_id FROM reservation WHERE state = 'COMMITTED'")

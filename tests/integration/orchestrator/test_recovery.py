@@ -7,11 +7,11 @@ from contextlib import suppress
 from datetime import timedelta
 
 import asyncpg
-import grpc
+import grpc.aio
 import pytest
 
-from tests.integration.orchestrator.test_create_sale import sold
-from tests.suite import ADMIN, STORES, Suite, assert_invariants, line, sale_request, suite_running
+from tests.suite import ADMIN, STORES, Suite, assert_invariants, line, sale_request, sold, suite_running, until
+from venus.orchestrator.v1.orchestrator_service_pb2 import CreateSaleRequest
 from venus.orchestrator.v1.transaction_pb2 import TransactionStatus
 from venus.sales.v1 import sale_pb2
 from venus_kit.testing import DatabaseUrls, ServiceKeys, SharedPostgres
@@ -23,8 +23,8 @@ BOUND_S = LEASE_S + 2.0
 @pytest.fixture
 async def shop(database_url: Callable[[str], DatabaseUrls], identities: ServiceKeys) -> AsyncIterator[Suite]:
     """The participants, with stock; no orchestrator yet."""
-    settings = {"lease_s": LEASE_S}
-    async with suite_running(database_url, identities, with_orchestrator=False, orchestrator=settings) as running:
+    settings = {"orchestrator": {"lease_s": LEASE_S}}
+    async with suite_running(database_url, identities, with_orchestrator=False, settings=settings) as running:
         for store_id in STORES:
             await running.open_stock(store_id, 1_000_000)
         yield running
@@ -40,16 +40,18 @@ async def test_a_killed_orchestrator_in_the_middle_of_100_sales_loses_nothing(sh
     process = await shop.spawn_orchestrator(VENUS_LEASE_S=str(LEASE_S))
     requests = [sale_request(line("BRO-SKIN", 100), store_id=store) for store in STORES for _ in range(34)]
     acknowledged: list[sale_pb2.Sale] = []
+    in_the_middle = asyncio.Event()
 
-    async def till(request: object) -> None:
+    async def till(request: CreateSaleRequest) -> None:
         with suppress(grpc.aio.AioRpcError):
-            answer = await shop.sell(request)  # type: ignore[arg-type]
-            if sold(answer).receipt_number:
-                acknowledged.append(sold(answer))
+            sale = sold(await shop.sell(request))
+            if sale.receipt_number:
+                acknowledged.append(sale)
+            if len(acknowledged) == 20:
+                in_the_middle.set()
 
     tills = [asyncio.create_task(till(request)) for request in requests]
-    while len(acknowledged) < 20:
-        await asyncio.sleep(0.001)
+    await in_the_middle.wait()
     await killed(process)
     killed_at = time.monotonic()
     await asyncio.gather(*tills)
@@ -77,11 +79,11 @@ PLACES = [
 ]
 
 
-async def crashed_at(shop: Suite, place: str, request: object) -> None:
+async def crashed_at(shop: Suite, place: str, request: CreateSaleRequest) -> None:
     """An orchestrator dies at a place with one sale in hand."""
     process = await shop.spawn_orchestrator(VENUS_FAILPOINTS=f"{place}=crash", VENUS_LEASE_S=str(LEASE_S))
     with suppress(grpc.aio.AioRpcError):
-        await shop.sell(request, timeout_s=5.0)  # type: ignore[arg-type]
+        await shop.sell(request, timeout_s=5.0)
     async with asyncio.timeout(10):
         await process.wait()
     assert process.returncode == 137
@@ -173,6 +175,7 @@ async def test_a_participant_that_comes_back_finishes_what_waited(
 
 
 async def until_answered(shop: Suite, sale_id: str) -> None:
-    async with asyncio.timeout(10):
-        while not (await shop.transaction(sale_id)).sale.receipt_number:
-            await asyncio.sleep(0.05)
+    async def answered() -> bool:
+        return bool((await shop.transaction(sale_id)).sale.receipt_number)
+
+    await until(answered, 10)

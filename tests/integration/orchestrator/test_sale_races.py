@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.integration.orchestrator.test_create_sale import sold
-from tests.suite import STORES, Suite, assert_invariants, line, sale_request, suite_running
+from tests.suite import STORES, Suite, assert_invariants, line, refused, sale_request, sold, suite_running, until
 from venus.orchestrator.v1.orchestrator_service_pb2 import CreateSaleResponse
+from venus.orchestrator.v1.transaction_pb2 import TransactionStatus
+from venus.sales.v1 import sale_pb2
 from venus_kit.errors import Refusal
 from venus_kit.testing import DatabaseUrls, ServiceKeys
 
@@ -30,7 +31,7 @@ async def test_200_sales_of_20_tills_on_3_hot_pools_with_stock_for_half(
     database_url: Callable[[str], DatabaseUrls], identities: ServiceKeys, isolation: str
 ) -> None:
     mode = {name: {"isolation": isolation} for name in ("inventory", "sales", "ledger", "orchestrator")}
-    async with suite_running(database_url, identities, **mode) as suite:
+    async with suite_running(database_url, identities, settings=mode) as suite:
         await suite.open_stock(1, 100_000)
         chance = random.Random(20260117)
 
@@ -77,42 +78,61 @@ async def test_a_batch_is_answered_item_by_item(suite: Suite) -> None:
     short = sale_request(line("BRO-SKIN", 100_000_000))
     unknown = sale_request(line("NO-SUCH", 100))
     not_mine = sale_request(store_id=99)
-    answers = await suite.sell_batch([good[0], bad, *good, short, unknown, not_mine])
-    assert answers[0] == answers[2] or {answers[0].replayed, answers[2].replayed} == {True, False}  # type: ignore[union-attr]
-    sales = [sold(answer) for answer in answers[2 : 2 + len(good)]]
-    assert len({sale.sale_id for sale in sales}) == len(good)
-    assert [answer.reason for answer in answers if isinstance(answer, Refusal)] == [
-        "INVALID_REQUEST",
+    requests = [bad, *good, good[0], short, unknown, not_mine]
+    answers = await suite.sell_batch([suite.item(request) for request in requests])
+    first_told = answers[1 : 1 + len(good)]
+    sales = [sold(answer) for answer in first_told]
+    assert [sale.sale_id for sale in sales] == [request.sale_id for request in good]
+    assert {sale.status for sale in sales} == {sale_pb2.SALE_STATUS_COMPLETED}
+    for store in STORES:
+        numbers = [int(sale.receipt_number[-6:]) for sale in sales if sale.store_id == store]
+        assert sorted(numbers) == list(range(1, 35))
+    again = answers[1 + len(good)]
+    assert sold(again) == sales[0]
+    assert [told.replayed for told in (*first_told, again) if isinstance(told, CreateSaleResponse)] == [
+        *[False] * len(good),
+        True,
+    ]
+    assert [violation.field for violation in refused(answers[0]).violations] == ["lines[0].weight_grams"]
+    assert [refused(answer).reason for answer in answers[-3:]] == [
         "INSUFFICIENT_STOCK",
         "SKU_NOT_SELLABLE",
         "STORE_NOT_FOUND",
     ]
     await suite.settled()
+    ends = await suite.sql("orchestrator", "SELECT id::text, status FROM transaction_log WHERE status <> 'COMPLETED'")
+    assert {row["id"]: row["status"] for row in ends} == {short.sale_id: "COMPENSATED", unknown.sale_id: "FAILED"}
     await assert_invariants(suite)
 
 
 async def test_a_poison_item_does_not_touch_its_neighbours(suite: Suite) -> None:
-    """A trigger breaks the transaction of one sale only; the others of its cohort are sold."""
+    """A trigger breaks the transaction of one sale: the others of its cohort are sold, it waits for a person."""
     poison = sale_request(line("BRO-SKIN", 666))
     await suite.sql("inventory", _BREAKS_ON_666)
-    await suite.sql(
-        "inventory", "CREATE TRIGGER breaks BEFORE INSERT ON reservation_line FOR EACH ROW EXECUTE FUNCTION breaks()"
-    )
-    good = [sale_request(line("BRO-SKIN", 100)) for _ in range(40)]
-    answers = await suite.sell_batch([*good[:20], poison, *good[20:]], budget_s=8)
-    assert all(isinstance(answer, CreateSaleResponse) for answer in answers)
-    pending = answers[20]
-    assert isinstance(pending, CreateSaleResponse)
-    assert pending.sale.receipt_number == "", "its end is not known, so it is told as pending"
-    assert [sold(answer).receipt_number == "" for answer in answers].count(True) == 1
-    await suite.sql("inventory", "DROP TRIGGER breaks ON reservation_line")
-    async with asyncio.timeout(20):
-        while (await suite.transaction(poison.sale_id)).finish_time.seconds == 0:
-            if (await suite.transaction(poison.sale_id)).status == 6:
-                break
-            await asyncio.sleep(0.2)
+    await suite.sql("inventory", _WHEN_RESERVED)
+    good = [suite.item(sale_request(line("BRO-SKIN", 100))) for _ in range(40)]
+    answers = await suite.sell_batch([*good[:20], suite.item(poison, budget_s=1.0), *good[20:]])
+    told = sold(answers.pop(20))
+    assert (told.status, told.receipt_number) == (sale_pb2.SALE_STATUS_PENDING, ""), "there is no answer before an end"
+    assert sorted(int(sold(answer).receipt_number[-6:]) for answer in answers) == list(range(1, 41))
+
+    async def in_review() -> bool:
+        await suite.sql("orchestrator", _DUE_AT_ONCE)  # its back-off would take ten seconds
+        return (await suite.transaction(poison.sale_id)).status == TransactionStatus.TRANSACTION_STATUS_NEEDS_REVIEW
+
+    await until(in_review)
+    shown = await suite.transaction(poison.sale_id)
+    tries = [(step.name, step.outcome[:16]) for step in shown.steps]
+    assert tries == [("quote", "done"), *[("reserve_stock", "unknown: code 13")] * 8]
+    assert (shown.retry_count, shown.owner, shown.refusal.code) == (8, "", 0)
+    assert shown.error_message.startswith("reserve_stock: code 13")
+    await assert_invariants(suite, in_review=[poison.sale_id])
+    pool = await suite.pool(1, "SKIN")
+    assert (pool.on_hand_grams, pool.held_grams) == (996_000, 0)
 
 
+_WHEN_RESERVED = "CREATE TRIGGER breaks BEFORE INSERT ON reservation_line FOR EACH ROW EXECUTE FUNCTION breaks()"
+_DUE_AT_ONCE = "UPDATE transaction_log SET next_attempt_at = venus_now() WHERE next_attempt_at > venus_now()"
 _BREAKS_ON_666 = """
 CREATE FUNCTION breaks() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

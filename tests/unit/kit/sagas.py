@@ -15,6 +15,9 @@ from venus_kit.saga.outcome import Done, Outcome, Refused, Unknown
 from venus_kit.saga.run import Attempt, SagaRun, Status
 from venus_kit.saga.runner import RECORDED, Limits, Runner
 
+Trouble = Callable[[Callable[[], Outcome]], Outcome]
+"""What happens to a call instead: it gets the real effect, and may let it happen."""
+
 
 class SoldOut(Refusal):
     """Nothing is left."""
@@ -37,8 +40,8 @@ class World:
     sales: dict[UUID, str] = field(default_factory=dict)
     posted: dict[UUID, int] = field(default_factory=dict)
     calls: list[tuple[str, UUID]] = field(default_factory=list)
-    trouble: dict[str, list[Callable[[Callable[[], Outcome]], Outcome]]] = field(default_factory=dict)
-    """Per verb, what happens to the next calls instead: a function that gets the real effect."""
+    trouble: dict[str, list[Trouble]] = field(default_factory=dict)
+    """Per verb, for the next calls."""
 
     def serve(self, verb: str, effect: Callable[[UUID], Outcome]) -> Any:
         async def batch(_: object, attempts: Sequence[Attempt]) -> list[Outcome]:
@@ -260,6 +263,13 @@ class Shop:
             fingerprint=content,
             ttl_at_s=time.monotonic() + self.runner.limits.ttl_s,
         )
+
+    async def parked(self) -> None:
+        """Let the runner work until something waits for its next try."""
+        while True:
+            if self.log.due():
+                return
+            await asyncio.sleep(0.002)
 
     async def settle(self, patience_s: float = 3.0) -> None:
         """Let the rescuer do its work until everything ended or waits for a person."""

@@ -97,6 +97,15 @@ async def test_a_file_that_fails_leaves_nothing_and_stops_the_rest(shop: Shop, e
     assert len(await migrate(empty_database.migrator, shop.package)) == 2
 
 
+async def test_a_file_and_its_mark_land_together_or_not_at_all(shop: Shop, empty_database: DatabaseUrls) -> None:
+    mark = "INSERT INTO schema_migration (name, checksum) VALUES ('0001_pre_pool.sql', 'forged');"
+    shop.write("0001_pre_pool.sql", PRE + mark)
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await migrate(empty_database.migrator, shop.package)
+    shop.write("0001_pre_pool.sql", PRE)
+    assert await migrate(empty_database.migrator, shop.package) == ["0001_pre_pool.sql"]
+
+
 async def test_an_older_release_leaves_a_newer_schema_alone(shop: Shop, empty_database: DatabaseUrls) -> None:
     shop.write("0001_pre_pool.sql", PRE)
     shop.write("0002_post_grams.sql", POST)

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -268,6 +269,55 @@ async def test_sessions_cut_while_they_were_idle_cost_no_more_than_one_weather(
         answers = [await outcome_of(database.run(Drawer.grams, 1)) for _ in range(6)]
         assert [a for a in answers if a != 1000] in ([], ["Weather"])
         assert answers[-1] == 1000
+
+
+class Cable:
+    """A TCP connection to the database that can go dead without a word, as a network does."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._target = (host, port)
+        self._pumps: set[asyncio.Task[None]] = set()
+        self._writers: list[asyncio.StreamWriter] = []
+
+    async def lay(self) -> int:
+        self._server = await asyncio.start_server(self._join, "127.0.0.1", 0)
+        return cast("int", self._server.sockets[0].getsockname()[1])
+
+    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection(*self._target)
+        self._writers += [writer, far_writer]
+        for source, sink in ((reader, far_writer), (far_reader, writer)):
+            self._pumps.add(asyncio.create_task(self._pump(source, sink)))
+
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        while data := await source.read(65536):
+            sink.write(data)
+        sink.close()
+
+    def go_dead(self) -> None:
+        """What is connected hears nothing any more; new connections are good."""
+        for pump in self._pumps:
+            pump.cancel()
+
+    async def take_up(self) -> None:
+        self.go_dead()
+        await asyncio.gather(*self._pumps, return_exceptions=True)
+        for writer in self._writers:
+            writer.transport.abort()
+        self._server.close()
+        await self._server.wait_closed()
+
+
+async def test_a_network_that_went_dead_costs_one_weather_and_not_one_for_each_session(drawer_url: str) -> None:
+    parts = urlsplit(drawer_url)
+    cable = Cable("127.0.0.1", cast("int", parts.port))
+    url = drawer_url.replace(f":{parts.port}/", f":{await cable.lay()}/")
+    async with opened(url, max_size=3, statement_timeout_s=0.2) as database:
+        await asyncio.gather(*(database.run(Drawer.sleep, 0.1) for _ in range(3)))
+        cable.go_dead()
+        answers = [await outcome_of(database.run(Drawer.grams, 1)) for _ in range(5)]
+        assert answers == ["Weather", 1000, 1000, 1000, 1000]
+        await cable.take_up()
 
 
 async def outcome_of(work: Awaitable[int]) -> int | str:
