@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -35,9 +36,9 @@ class Collector:
         return self.kind == "jaeger"
 
 
-def choose_collector(home: Home) -> Collector:
-    """The Jaeger (v2) that VENUS_JAEGER_BIN names, else the stand-in; each on free ports."""
-    grpc_port, http_port = free_ports(2)
+def choose_collector(home: Home, kept: ExitStack) -> Collector:
+    """The Jaeger (v2) that VENUS_JAEGER_BIN names, else the stand-in; on free ports, ours until `kept` is closed."""
+    grpc_port, http_port = free_ports(2, kept)
     otlp, web = f"{LOOPBACK}:{grpc_port}", f"{LOOPBACK}:{http_port}"
     told = os.environ.get("VENUS_JAEGER_BIN", "")
     if told and not os.access(told, os.X_OK):

@@ -1,4 +1,4 @@
-"""Ports that nobody uses now."""
+"""Ports that nobody uses now, and that no other stack of this machine takes before their servers listen on them."""
 
 import random
 import socket
@@ -10,31 +10,39 @@ _LOWEST, _HIGHEST = 15_000, 32_000  # below Linux's ephemeral range, so that no 
 _TRIES: Final = 1_000
 
 
-def is_free(port: int) -> bool:
-    """Whether a server could listen on this TCP port of the loopback."""
-    with ExitStack() as held:
-        return _hold(port, held)
+def take(port: int, kept: ExitStack) -> bool:
+    """Take this TCP port of the loopback until `kept` is closed; False when somebody has it, or is about to."""
+    claim = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        claim.bind(f"\0venus.port.{port}")  # an abstract name: no file, and gone with this process
+    except OSError:
+        claim.close()
+        return False
+    if not _is_free(port):
+        claim.close()
+        return False
+    kept.enter_context(claim)
+    return True
 
 
-def free_ports(count: int) -> list[int]:
-    """`count` different free TCP ports of the loopback. Errors: OSError when there are none."""
+def free_ports(count: int, kept: ExitStack) -> list[int]:
+    """Take `count` free TCP ports of the loopback until `kept` is closed. Errors: OSError when there are none."""
     found: list[int] = []
-    with ExitStack() as held:  # held together, or one could be found twice
-        for _ in range(_TRIES):
-            if len(found) == count:
-                return found
-            port = random.randrange(_LOWEST, _HIGHEST)  # noqa: S311 - not a secret
-            if _hold(port, held):
-                found.append(port)
+    for _ in range(_TRIES):
+        if len(found) == count:
+            return found
+        port = random.randrange(_LOWEST, _HIGHEST)  # noqa: S311 - not a secret
+        if take(port, kept):
+            found.append(port)
     raise OSError(f"no {count} free ports between {_LOWEST} and {_HIGHEST}")
 
 
-def _hold(port: int, held: ExitStack) -> bool:
-    listener = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port in TIME_WAIT is free enough
-    try:
-        listener.bind((LOOPBACK, port))
-        listener.listen(1)  # SO_REUSEADDR alone would let two sockets share a port that nobody listens on yet
-    except OSError:
-        return False
-    return True
+def _is_free(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port in TIME_WAIT is free enough
+        try:
+            listener.bind((LOOPBACK, port))
+            listener.listen(1)  # SO_REUSEADDR alone would let two sockets share a port that nobody listens on yet
+        except OSError:
+            return False
+        return True

@@ -3,13 +3,14 @@
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 from deploy.local.collector import Collector
 from deploy.local.keys import Keys
-from deploy.local.ports import LOOPBACK, free_ports, is_free
+from deploy.local.ports import LOOPBACK, free_ports, take
 from deploy.local.supervisor import Program
 from deploy.local.web import is_ready
 
@@ -32,11 +33,11 @@ class Addresses:
         return self.http if name == "gateway" else self.metrics[name]
 
 
-def choose_addresses() -> Addresses:
-    """Free ports for all; 8080 for the gateway if it is free."""
-    ports = free_ports(len(WITH_DATABASE) + len(SERVICES) + 1)
+def choose_addresses(kept: ExitStack) -> Addresses:
+    """Free ports for all, ours until `kept` is closed; 8080 for the gateway if it is free."""
+    ports = free_ports(len(WITH_DATABASE) + len(SERVICES) + 1, kept)
     addresses = [f"{LOOPBACK}:{port}" for port in ports]
-    http = f"{LOOPBACK}:{GATEWAY_PORT}" if is_free(GATEWAY_PORT) else addresses.pop()
+    http = f"{LOOPBACK}:{GATEWAY_PORT}" if take(GATEWAY_PORT, kept) else addresses.pop()
     grpc = {name: addresses.pop() for name in WITH_DATABASE}
     return Addresses(grpc, {name: addresses.pop() for name in SERVICES}, http)
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,12 +78,12 @@ async def running_stack(home: Home, progress: Progress) -> AsyncIterator[Stack]:
     Errors: StackFailed and LocalServerError, with the last words of what did not come up.
     """
     keys = make_keys(home.keys, SERVICES)
-    collector = choose_collector(home)
-    addresses = choose_addresses()
     tokens = {"admin": mint(keys, "admin"), "cashier": mint(keys, "cashier", [SALE_STORE_ID])}
     servers = servers_of(home)
     supervisor = Supervisor(home.logs, progress.done)
     async with AsyncExitStack() as after, AsyncExitStack() as ending:
+        ports = after.enter_context(ExitStack())
+        collector, addresses = choose_collector(home, ports), choose_addresses(ports)
         ending.push_async_callback(_stop, supervisor, progress)
         await side_by_side(start_servers(servers, home, progress, after), supervisor.start([collector.program]))
         with progress.step("databases"):
