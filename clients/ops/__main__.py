@@ -24,6 +24,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "down": Command("clients.ops.stack", "stop it from another terminal"),
     "token": Command("clients.ops.token", "print a token for a made-up person"),
     "trace": Command("clients.ops.trace", "show a trace as a waterfall"),
+    "bench": Command("clients.ops.bench", "race the suite against a monolith and against bare SQL"),
     "test": Command("clients.ops.checks", "run the tests"),
     "lint": Command("clients.ops.checks", "check everything but behaviour"),
     "gen": Command("clients.ops.checks", "generate code from the protos"),

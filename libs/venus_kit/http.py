@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import uvicorn
 
@@ -18,8 +18,18 @@ class _QuietServer(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def serving_http(app: Any, bind: str, *, grace_s: float = 10.0, **options: Any) -> AsyncIterator[int]:
-    """Serve `app` on `host:port` (port 0: a free one); yields the port, finishes what is in flight at the end."""
+async def serving_http(
+    app: Any,
+    bind: str,
+    *,
+    http: type[asyncio.Protocol] | Literal["httptools"] = "httptools",
+    grace_s: float = 10.0,
+    keep_alive_s: int = 75,
+) -> AsyncIterator[int]:
+    """Serve `app` on `host:port` (port 0: a free one); yields the port, finishes what is in flight at the end.
+
+    `http` may be a protocol class of one's own.
+    """
     listener = _listen(bind)
     config = uvicorn.Config(
         app,
@@ -27,12 +37,12 @@ async def serving_http(app: Any, bind: str, *, grace_s: float = 10.0, **options:
         access_log=False,
         lifespan="off",
         loop="none",
-        http="httptools",
         ws="none",
         timeout_graceful_shutdown=int(grace_s),
         server_header=False,
-        date_header=False,
-        **options,
+        proxy_headers=False,
+        http=http,
+        timeout_keep_alive=keep_alive_s,
     )
     server = _QuietServer(config)
     task = asyncio.create_task(server.serve([listener]), name=f"http {bind}")

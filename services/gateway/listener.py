@@ -1,22 +1,19 @@
 """The gateway's HTTP port: uvicorn, with a client's connection bounded before there is a request."""
 
 import asyncio
-import contextlib
 import secrets
-import socket
-from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 
-import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from services.gateway.answers import CLOSING, Answer, refused
 from services.gateway.app import CORRELATION_ID
 from services.gateway.refusals import HeadersTooLarge, HttpMalformed, RequestTooSlow
+from venus_kit.http import serving_http
 
 _HEAD_BYTES: Final = 64 * 1024
 _HEAD_S: Final = 10.0
-_KEEP_ALIVE_S: Final = 75
 
 
 class Connection(HttpToolsProtocol):
@@ -87,50 +84,6 @@ class Connection(HttpToolsProtocol):
         self.transport.close()
 
 
-class _QuietServer(uvicorn.Server):
-    """uvicorn without its own signal handlers: `__main__` decides when to stop."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-@contextlib.asynccontextmanager
-async def listening(app: Any, bind: str, *, grace_s: float) -> AsyncIterator[int]:
-    """Serve `app` on `host:port` (port 0: a free one); yields the port, finishes what is in flight at the end."""
-    listener = _listen(bind)
-    config = uvicorn.Config(
-        app,
-        http=Connection,
-        loop="none",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=_KEEP_ALIVE_S,
-        timeout_graceful_shutdown=int(grace_s),
-    )
-    server = _QuietServer(config)
-    task = asyncio.create_task(server.serve([listener]), name=f"http {bind}")
-    try:
-        while not server.started:
-            if task.done():
-                await task
-                raise RuntimeError(f"no HTTP server on {bind}")
-            await asyncio.sleep(0.005)
-        yield listener.getsockname()[1]
-    finally:
-        server.should_exit = True
-        await task
-        listener.close()
-
-
-def _listen(bind: str) -> socket.socket:
-    host, _, port = bind.rpartition(":")
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((host.strip("[]"), int(port)))
-    listener.listen(2048)
-    return listener
+def listening(app: Any, bind: str, *, grace_s: float) -> AbstractAsyncContextManager[int]:
+    """Serve `app` on `host:port` (port 0: a free one); gives the port, finishes what is in flight at the end."""
+    return serving_http(app, bind, grace_s=grace_s, http=Connection)

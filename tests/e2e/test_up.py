@@ -113,6 +113,8 @@ async def test_a_newcomer_sees_a_sale_go_through_every_service_and_can_go_on(tow
     assert not orphans(spans)
     assert [span.service for depth, span in in_order(spans) if depth == 0] == ["gateway"]
 
+    await _assert_one_id_everywhere(town, sale)
+
     waterfall = await town.venus("trace", sale["correlationId"])
     assert waterfall.code == 0
     assert all(service in waterfall.stdout for service in SERVICES)
@@ -130,6 +132,20 @@ async def test_a_newcomer_sees_a_sale_go_through_every_service_and_can_go_on(tow
     assert await town.supervisor.wait() == 0
     assert not town.home.description.exists()
     assert processes_of(town.home.folder) == []
+
+
+async def _assert_one_id_everywhere(town: Town, sale: Mapping[str, Any]) -> None:
+    """The trace id of the sale finds it in the log of transactions and in the log lines."""
+    trace_id = sale["correlationId"]
+    admin = town.description["tokens"]["admin"]
+    listed = await ask("GET", f"{town.said['gateway']}/v1/transactions?traceId={trace_id}", token=admin)
+    found = [(one["transactionId"], one["traceId"]) for one in listed.json()["transactions"]]
+    assert found == [(sale["saleId"], trace_id)]
+    lines = (town.home.logs / "orchestrator.log").read_text().splitlines()
+    told = [json.loads(line) for line in lines if trace_id in line]
+    assert [(line["service"], line["saga_id"], line["trace_id"]) for line in told] == [
+        ("orchestrator", sale["saleId"], trace_id)
+    ]
 
 
 async def test_a_killed_supervisor_leaves_no_process_and_the_next_start_adds_only_its_sale(town: Town) -> None:

@@ -7,9 +7,9 @@ from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
-from venus_kit.errors import Refusal
+from venus_kit.errors import Refusal, Weather
 from venus_kit.saga.definition import Saga
-from venus_kit.saga.outcome import Done, Outcome, Unknown
+from venus_kit.saga.outcome import Done, Outcome, Refused, Unknown
 from venus_kit.telemetry import ItemSpan, start_item_span
 
 LONGEST_HISTORY: Final = 60
@@ -110,7 +110,7 @@ class Attempt:
 
     def learn(self, outcome: Outcome) -> None:
         """The step came to this."""
-        self.span.end()
+        self.span.end(_trouble(outcome))
         if isinstance(outcome, Done):
             self.run.facts[self.name] = outcome.facts
         elif isinstance(outcome, Unknown):
@@ -127,3 +127,10 @@ class Attempt:
         )
         if len(history) > LONGEST_HISTORY:
             del history[KEPT_FROM_BEGIN]
+
+
+def _trouble(outcome: Outcome) -> Exception | None:
+    """What the step's span tells of it."""
+    if isinstance(outcome, Refused):
+        return outcome.refusal
+    return Weather(outcome.error) if isinstance(outcome, Unknown) else None

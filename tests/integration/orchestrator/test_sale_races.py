@@ -118,10 +118,12 @@ async def test_a_poison_item_does_not_touch_its_neighbours(suite: Suite) -> None
 
     async def in_review() -> bool:
         await suite.sql("orchestrator", _DUE_AT_ONCE)  # its back-off would take ten seconds
-        return (await suite.transaction(poison.sale_id)).status == TransactionStatus.TRANSACTION_STATUS_NEEDS_REVIEW
+        unended = await suite.sql("orchestrator", "SELECT status FROM transaction_log WHERE finished_at IS NULL")
+        return [row["status"] for row in unended] == ["NEEDS_REVIEW"]
 
     await until(in_review)
     shown = await suite.transaction(poison.sale_id)
+    assert shown.status == TransactionStatus.TRANSACTION_STATUS_NEEDS_REVIEW
     tries = [(step.name, step.outcome[:16]) for step in shown.steps]
     assert tries == [("quote", "done"), *[("reserve_stock", "unknown: code 13")] * 8]
     assert (shown.retry_count, shown.owner, shown.refusal.code) == (8, "", 0)
