@@ -1,8 +1,6 @@
 """Starts inventory: `python -m services.inventory`."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from functools import partial
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 from services.inventory.handlers import InventoryHandlers
@@ -10,38 +8,24 @@ from services.inventory.settings import Settings
 from services.inventory.store import Tx
 from venus.inventory.v1 import inventory_service_pb2, inventory_service_pb2_grpc
 from venus.type.v1 import access_pb2
-from venus_kit.access import AccessRules
-from venus_kit.batch import BatchDoor
-from venus_kit.identity import PublicKeys
-from venus_kit.postgres import Database
+from venus_kit.participant import participant
 from venus_kit.process import run
-from venus_kit.server import Door, Running, Servicer, serving
-from venus_kit.sql import Queries
-from venus_kit.validation import Validation
+from venus_kit.server import Running
 
 NAME: Final = "inventory"
 
 
-@asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Running]:
-    """Inventory, up until the block ends; then what is in flight is finished."""
-    service = inventory_service_pb2.DESCRIPTOR.services_by_name["InventoryService"]
-    validation = Validation()
-    door = Door(AccessRules(access_pb2.access, [service]), PublicKeys.read(settings.service_jwks_file), validation)
-    database = await Database[Tx].connect(
-        settings.database_url,
-        partial(Tx, Queries.load("services.inventory")),
+def running(settings: Settings) -> AbstractAsyncContextManager[Running]:
+    """The service, up until the block ends; then what is in flight is finished."""
+    return participant(
+        settings,
         name=NAME,
-        isolation=settings.isolation,
+        service=inventory_service_pb2.DESCRIPTOR.services_by_name["InventoryService"],
+        access=access_pb2.access,
+        register=inventory_service_pb2_grpc.add_InventoryServiceServicer_to_server,
+        tx=Tx,
+        handlers=InventoryHandlers,
     )
-    handlers = InventoryHandlers(database, BatchDoor(validation))
-    servicer = Servicer(inventory_service_pb2_grpc.add_InventoryServiceServicer_to_server, handlers, service)
-    try:
-        async with serving(settings, door=door, servicers=[servicer], ready=database.ready) as up:
-            yield up
-    finally:
-        await handlers.close()
-        await database.close()
 
 
 if __name__ == "__main__":

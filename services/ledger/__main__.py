@@ -1,8 +1,6 @@
-"""Starts the ledger: `python -m services.ledger`."""
+"""Starts ledger: `python -m services.ledger`."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from functools import partial
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 from services.ledger.handlers import LedgerHandlers
@@ -10,38 +8,24 @@ from services.ledger.settings import Settings
 from services.ledger.store import Tx
 from venus.ledger.v1 import ledger_service_pb2, ledger_service_pb2_grpc
 from venus.type.v1 import access_pb2
-from venus_kit.access import AccessRules
-from venus_kit.batch import BatchDoor
-from venus_kit.identity import PublicKeys
-from venus_kit.postgres import Database
+from venus_kit.participant import participant
 from venus_kit.process import run
-from venus_kit.server import Door, Running, Servicer, serving
-from venus_kit.sql import Queries
-from venus_kit.validation import Validation
+from venus_kit.server import Running
 
 NAME: Final = "ledger"
 
 
-@asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Running]:
-    """The ledger, up until the block ends; then what is in flight is finished."""
-    service = ledger_service_pb2.DESCRIPTOR.services_by_name["LedgerService"]
-    validation = Validation()
-    door = Door(AccessRules(access_pb2.access, [service]), PublicKeys.read(settings.service_jwks_file), validation)
-    database = await Database[Tx].connect(
-        settings.database_url,
-        partial(Tx, Queries.load("services.ledger")),
+def running(settings: Settings) -> AbstractAsyncContextManager[Running]:
+    """The service, up until the block ends; then what is in flight is finished."""
+    return participant(
+        settings,
         name=NAME,
-        isolation=settings.isolation,
+        service=ledger_service_pb2.DESCRIPTOR.services_by_name["LedgerService"],
+        access=access_pb2.access,
+        register=ledger_service_pb2_grpc.add_LedgerServiceServicer_to_server,
+        tx=Tx,
+        handlers=LedgerHandlers,
     )
-    handlers = LedgerHandlers(database, BatchDoor(validation))
-    servicer = Servicer(ledger_service_pb2_grpc.add_LedgerServiceServicer_to_server, handlers, service)
-    try:
-        async with serving(settings, door=door, servicers=[servicer], ready=database.ready) as up:
-            yield up
-    finally:
-        await handlers.close()
-        await database.close()
 
 
 if __name__ == "__main__":

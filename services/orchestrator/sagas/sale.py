@@ -26,9 +26,9 @@ from venus.type.v1.item_context_pb2 import Actor, ItemContext
 from venus.type.v1.payment_pb2 import PAYMENT_METHOD_CREDIT, PaymentMethod
 from venus.type.v1.stock_pb2 import BirdType, InventoryType
 from venus_kit.ids import derive
+from venus_kit.saga.batch_call import ask_all, no_facts
 from venus_kit.saga.definition import Saga, finish, pivot, step
 from venus_kit.saga.outcome import Done, Outcome
-from venus_kit.saga.participant import ask_all, no_facts
 from venus_kit.saga.run import Attempt
 from venus_kit.saga.runner import RECORDED
 
