@@ -42,7 +42,7 @@ _PASSES: Final = frozenset(
 class GatherLimits:
     """How calls are gathered."""
 
-    slots: int = 4
+    slots: int = 2
     hold_s: float = 0.02
     max_batch: int = 256
     max_unanswered: int = 10_000

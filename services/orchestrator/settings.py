@@ -14,5 +14,5 @@ class Settings(ServiceSettings):
     rescue_every_s: float = 0.25
     patience_s: float = 10.0
     """How long a caller waits that does not say."""
-    cohorts: int = 4
+    cohorts: int = 2
     waiting: int = 2_000

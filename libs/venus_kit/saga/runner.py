@@ -55,7 +55,7 @@ class Limits:
     """How much, how long, how often."""
 
     cohort_size: int = 256
-    cohorts: int = 4
+    cohorts: int = 2
     waiting: int = 2_000
     ttl_s: float = 120.0
     attempts: int = 8
